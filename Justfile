@@ -1,0 +1,61 @@
+# minictr's recipes; `./bootstrap RECIPE` sets up what they need first.
+
+export PATH := justfile_directory() / ".venv/bin:" + env("PATH")
+
+# List the recipes
+list:
+    @just --list --unsorted
+
+# Build the example image and run it
+demo: images
+    minictr run images/hello.sif
+    minictr exec images/hello.sif id
+
+# Everything that CI runs
+test: lint types images
+    pytest
+
+# Style and format
+lint:
+    ruff check
+    ruff format --check
+
+# Strict static types
+types:
+    mypy
+
+# Values with values
+unit *ARGS:
+    pytest tests/unit {{ ARGS }}
+
+# Printed texts against the kept ones
+golden *ARGS:
+    pytest tests/golden {{ ARGS }}
+
+# Real launches, seen from inside and outside
+integration *ARGS: images
+    pytest tests/integration {{ ARGS }}
+
+# A reproduction for every cause, the long ones too
+lab *ARGS: images
+    pytest tests/lab -m "long or not long" {{ ARGS }}
+
+# Arbitrary bytes for the parsers, many of them
+fuzz *ARGS:
+    pytest tests/fuzz --hypothesis-profile=long {{ ARGS }}
+
+# Build the images that are not there yet
+images:
+    @images/build
+
+# Generate the pages of docs/ that come from the code
+docs:
+    python docs/generate.py
+
+# Launch time beside the bare interpreter and the peers
+bench *ARGS:
+    python bench/launch {{ ARGS }}
+
+# Both README commands in a bare Debian 12 and 13; needs root
+bare *ARGS:
+    tests/bare/run {{ ARGS }}

@@ -1,0 +1,115 @@
+"""run, exec, shell and test: from a Request to the exit status of what ran."""
+
+from __future__ import annotations
+
+from minictr.cli import messages, names
+from minictr.host import read_host
+from minictr.image import index
+from minictr.refusal import Refusal
+from minictr.runtime import environment, seccomp
+from minictr.runtime.launch import Failure, dismiss, launch
+from minictr.runtime.places import home_of
+from minictr.runtime.plan import make_plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minictr.cli.names import Name
+    from minictr.host import Host
+    from minictr.image.tree import Tree
+    from minictr.request import Request
+    from minictr.runtime.launch import Plan
+    from minictr.runtime.step import Step
+
+RUNSCRIPT = "/.singularity.d/runscript"
+
+
+def main(request: Request) -> int:
+    """Launch what was asked for. The payload's exit status, or that of a launcher's failure."""
+    host = read_host()
+    for level, text in request.notices:
+        messages.tell(request.program, request.verbosity, level, text)
+    try:
+        plan = prepare(request, host)
+    except Refusal as refusal:
+        return _refused(request, refusal)
+    for note in plan.notes:
+        messages.say(request, note, "verbose")
+    outcome = launch(plan, _trace if request.trace else None)
+    if isinstance(outcome, Failure):
+        return _failed(request, host, plan, outcome)
+    return outcome.status
+
+
+def prepare(request: Request, host: Host) -> Plan:
+    """Find the image's tree, compile what has to be compiled, and plan. Raises Refusal."""
+    environ = dict(request.host_environment)
+    cache = index.cache_directory(environ, host.home)
+    tree = index.find(request.image, cache) or _unpacked(request, cache)
+
+    def say(text: str) -> None:
+        messages.say(request, text, "verbose")
+
+    program = seccomp.filter_for(request.seccomp, request.fakeroot, cache, say)
+    variables = environment.gather(request, tree, home_of(request, host), host.working_directory)
+    for warning in variables.warnings:
+        messages.warn(request, warning)
+    command = command_of(request, tree, names.named(request.program))
+    return make_plan(request, tree, host, cache, variables, command, program)
+
+
+def command_of(request: Request, tree: Tree, name: Name) -> tuple[str, ...]:
+    """What to execute in the container: argv of the payload."""
+    if request.action == "shell":
+        return _shell(request, tree)
+    if request.action == "test":
+        return ("/bin/sh", "/.singularity.d/test", *request.command)
+    if request.action == "exec":
+        return request.command
+    if tree.runscript == "own" or (tree.runscript and not name.command_first):
+        return (RUNSCRIPT, *request.command)
+    if name.command_first and request.command:
+        return request.command
+    messages.say(request, "No runscript found in container, executing /bin/sh")
+    return ("/bin/sh", *request.command)
+
+
+def _shell(request: Request, tree: Tree) -> tuple[str, ...]:
+    from minictr.image.tree import kind_of
+
+    if request.shell:
+        return (request.shell, *request.command)
+    if kind_of(tree.root, "/bin/bash") == "file":
+        return ("/bin/bash", "--norc", *request.command)
+    return ("/bin/sh", *request.command)
+
+
+def _unpacked(request: Request, cache: str) -> Tree:
+    """The long way: recognise the image, unpack it unless somebody did, remember it."""
+    from minictr.image.cache import ensure
+
+    return ensure(
+        request.image,
+        cache,
+        say=lambda text: messages.say(request, text),
+        progress=request.verbosity >= 0,
+    )
+
+
+def _trace(phase: str, step: Step, moment: int) -> None:
+    messages.write(f"{moment % 1_000_000_000:>9} µs  {phase:8} {step.verb()} {step.operands()}\n")
+
+
+def _refused(request: Request, refusal: Refusal) -> int:
+    from minictr.diagnosis import report
+
+    return report.refusal(request, refusal)
+
+
+def _failed(request: Request, host: Host, plan: Plan, failure: Failure) -> int:
+    """Interview the witness, report, let it go."""
+    from minictr.diagnosis import diagnose, report
+
+    try:
+        return report.failure(request, failure, diagnose(failure, plan, host, request))
+    finally:
+        dismiss(failure)

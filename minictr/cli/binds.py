@@ -1,0 +1,149 @@
+"""Reads what --bind, --mount and --home say about paths outside and inside."""
+
+from __future__ import annotations
+
+from minictr.refusal import Refusal
+from minictr.request import Bind
+
+NOT_YET = ("image-src=", "id=")
+
+
+def read_binds(text: str, cwd: str) -> list[Bind]:
+    r"""SOURCE[:TARGET[:OPTION[,OPTION]]][,...] -> binds; `\:` and `\,` belong to a path.
+
+    A comma ends a specification unless it follows an option and an option follows it
+    (apptainer, pkg/runtime/engine/apptainer/config/bind.go).
+    """
+    binds: list[Bind] = []
+    options: list[str] | None = None
+    parts: list[str] = []
+    for specification in cut(text, ","):
+        part = specification.strip()
+        if options is not None and is_option(part):
+            options.append(part)
+            continue
+        if parts:
+            binds.append(bind_of(parts, options or [], cwd))
+        parts = [unescaped(field) for field in cut(part, ":")] if part else []
+        options = [parts.pop()] if len(parts) == 3 else None
+    if parts:
+        binds.append(bind_of(parts, options or [], cwd))
+    return binds
+
+
+def is_option(text: str) -> bool:
+    """Whether `text` is what can follow a target."""
+    return text in ("ro", "rw") or text.startswith(NOT_YET)
+
+
+def bind_of(parts: list[str], options: list[str], cwd: str) -> Bind:
+    """Check the parts of one specification."""
+    if len(parts) > 2:
+        raise Refusal(
+            "request", f"wrong bind syntax: {':'.join(parts)}", "", "Escape `:` as `\\:`."
+        )
+    source = parts[0]
+    if not source:
+        raise Refusal("request", f"a bind has no source: {':'.join(parts)}")
+    read_only = False
+    for option in options:
+        if option not in ("ro", "rw"):
+            raise bad_option(option)
+        read_only = read_only or option == "ro"
+    source = absolute(source, cwd)
+    target = parts[1] if len(parts) > 1 and parts[1] else source
+    return checked(Bind(source, target, read_only))
+
+
+def bad_option(option: str) -> Refusal:
+    """What is to be said of an option that is neither ro nor rw."""
+    if option.startswith(NOT_YET):
+        return Refusal(
+            "request", f"the bind option {option} is refused: no image can be bound from"
+        )
+    return Refusal("request", f"{option} is not a valid bind option", "", "Use ro or rw.")
+
+
+def checked(bind: Bind) -> Bind:
+    """Give the bind back, its target tidied, if that can be one."""
+    if not bind.target.startswith("/"):
+        raise Refusal("request", f"the bind target {bind.target} is not an absolute path")
+    target = absolute(bind.target, "")
+    if target == "/":
+        raise Refusal("request", f"{bind.source} cannot be bound over the container's /")
+    return bind if target == bind.target else bind.replace(target=target)
+
+
+def read_mounts(text: str, cwd: str) -> list[Bind]:
+    """type=bind,source=SOURCE,destination=TARGET[,ro], one per line, quoted as CSV is."""
+    from minictr.cli.records import records
+
+    try:
+        lines = records(text)
+    except ValueError as error:
+        raise Refusal("request", f"the mount {text} cannot be read: {error}") from None
+    return [mount_of(fields, text, cwd) for fields in lines]
+
+
+def mount_of(fields: list[str], text: str, cwd: str) -> Bind:
+    """One line of --mount (apptainer, pkg/runtime/engine/apptainer/config/mount.go)."""
+    source = target = ""
+    read_only = False
+    for field in fields:
+        key, _, value = field.partition("=")
+        if key in ("source", "src"):
+            source = value
+        elif key in ("destination", "dst", "target"):
+            target = value
+        elif key in ("ro", "readonly"):
+            read_only = True
+        elif key in ("image-src", "id"):
+            raise bad_option(field)
+        elif key != "type":
+            raise Refusal("request", f'invalid key "{key}" in mount specification', text)
+        elif value != "bind":
+            raise Refusal("request", f'unsupported mount type "{value}": only bind is', text)
+    if not source or not target:
+        raise Refusal("request", "mounts must specify a source and a destination", text)
+    return checked(Bind(absolute(source, cwd), target, read_only))
+
+
+def read_home(text: str) -> tuple[str, str]:
+    """SOURCE[:TARGET] of --home."""
+    source, _, target = text.partition(":")
+    target = target or source
+    if ":" in target:
+        raise Refusal("request", f"--home takes SOURCE[:TARGET]: {text}")
+    for path in (source, target):
+        if not path.startswith("/"):
+            raise Refusal("request", f"--home takes absolute paths: {text}")
+    return source, target
+
+
+def absolute(path: str, cwd: str) -> str:
+    """`path` seen from `cwd`, without `.`; `..` stays, since the name before it may be a link."""
+    if not path.startswith("/"):
+        if not cwd:
+            raise Refusal("request", f"{path} is relative, and the working directory is gone")
+        path = f"{cwd}/{path}"
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def cut(text: str, separator: str) -> list[str]:
+    r"""Split at the separators that no `\` stands before; escapes stay."""
+    if "\\" not in text:
+        return text.split(separator)
+    parts = [""]
+    escaped = False
+    for character in text:
+        if character == separator and not escaped:
+            parts.append("")
+            continue
+        parts[-1] += character
+        escaped = character == "\\" and not escaped
+    return parts
+
+
+def unescaped(text: str) -> str:
+    r"""`text` with `\:` and `\,` as `:` and `,`; another backslash is one."""
+    return text.replace("\\:", ":").replace("\\,", ",")

@@ -1,0 +1,68 @@
+"""minictr drop-in DIR: writes start scripts by which clients of apptainer find minictr."""
+
+from __future__ import annotations
+
+import os
+
+from minictr.cli.grammar import read_flags
+from minictr.cli.messages import write
+from minictr.cli.names import DROP_IN_NAMES
+from minictr.cli.options import index
+from minictr.refusal import Refusal
+from minictr.start import here, script_for
+
+FLAGS = index((("force", "F", "bool", "", "", "overwrite files that minictr did not write"),))
+
+# Which files are ours to overwrite.
+MARK = "minictr.start"
+
+
+def main(arguments: list[str], environ: dict[str, str]) -> int:
+    """Write one script per name into a directory.
+
+    Scripts with absolute paths, because resolving a symbolic link in sh costs as much as a launch's
+    own imports.
+    """
+    values, rest = read_flags(arguments, FLAGS, {})
+    if len(rest) != 1:
+        raise Refusal("usage", f"takes one directory, received {len(rest)} arguments")
+    directory = os.path.abspath(rest[0])
+    paths = [os.path.join(directory, name) for name in DROP_IN_NAMES]
+    try:
+        os.makedirs(directory, exist_ok=True)
+        if values.get("force") is not True:
+            refuse_foreign(paths)
+        for name, path in zip(DROP_IN_NAMES, paths, strict=True):
+            publish(path, script_for(name, *here()))
+    except OSError as error:
+        cause = f"{error.filename} cannot be written: {error.strerror}"
+        raise Refusal("request", cause) from None
+    write("".join(f"{path}\n" for path in paths), 1)
+    if directory not in environ.get("PATH", "").split(":"):
+        write(f"minictr: {directory} is not in PATH\n")
+    return 0
+
+
+def refuse_foreign(paths: list[str]) -> None:
+    """Refuse before the first write, so that all scripts are written or none."""
+    for path in paths:
+        if os.path.lexists(path) and not is_ours(path):
+            cause = f"{path} exists and was not written by minictr"
+            raise Refusal("request", cause, "", "Add --force to overwrite it.")
+
+
+def is_ours(path: str) -> bool:
+    """Whether a drop-in command wrote this file."""
+    if os.path.islink(path) or not os.path.isfile(path):
+        return False
+    with open(path, encoding="utf-8", errors="replace") as script:
+        return MARK in script.read(1 << 16)
+
+
+def publish(path: str, text: str) -> None:
+    """Write beside the final name and rename: a script that is being started stays whole."""
+    temporary = f"{path}.{os.getpid()}"
+    with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as script:
+        script.write(text)
+    os.chmod(temporary, 0o755)
+    os.rename(temporary, path)

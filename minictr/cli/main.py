@@ -1,0 +1,181 @@
+"""Reads the command line up to the subcommand and starts what it names."""
+
+from __future__ import annotations
+
+import posix
+
+from minictr.cli.grammar import read_flags, read_variables
+from minictr.cli.messages import refuse, tell, write
+from minictr.cli.names import named
+from minictr.cli.options import GLOBAL_FLAGS, flags_of
+from minictr.refusal import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minictr.cli.grammar import Values
+    from minictr.cli.names import Name
+    from minictr.request import Request
+
+# Subcommand -> how many arguments it takes at least; plan shows what exec would do.
+ACTIONS = {"run": 1, "exec": 2, "shell": 1, "test": 1, "plan": 2}
+
+# Subcommand -> the module whose main(arguments, environ) is called.
+COMMANDS = {
+    "cache": "minictr.cli.cache",
+    "build": "minictr.cli.build",
+    "drop-in": "minictr.cli.dropin",
+}
+
+# What singularity and apptainer have and we do not: named, so that nobody looks for a typing error.
+# fmt: off
+UNSUPPORTED = (
+    "apps", "capability", "checkpoint", "completion", "config", "delete", "inspect", "instance",
+    "key", "keyserver", "oci", "overlay", "plugin", "pull", "push", "registry", "remote",
+    "run-help", "search", "sif", "sign", "verify",
+)
+# fmt: on
+
+SYSTEM_CONFIG = "/etc/minictr/config.toml"
+
+
+def main(called_as: str, arguments: list[str], environ: dict[str, str]) -> int:
+    """Do what the command line says.
+
+    called_as   last component of argv[0]
+    arguments   what follows it
+    environ     the caller's environment, undecodable bytes as surrogates
+    Gives the exit status: the payload's, or that of names.py.
+    """
+    name = named(called_as)
+    if called_as == "run-singularity":
+        arguments = ["--quiet", "run", *arguments]
+    command = ""
+    try:
+        values, rest = read_flags(arguments, GLOBAL_FLAGS, {})
+        if "help" in values or "version" in values:
+            return answer(name, "help" if "help" in values else "version")
+        if not rest:
+            raise Refusal("usage", "a command is missing", "", f"{name.program} help")
+        command, *rest = rest
+        if command in ACTIONS:
+            return act(name, command, rest, values, environ)
+        return dispatch(name, command, rest, environ)
+    except Refusal as refusal:
+        status = refuse(name, refusal, command)
+        if refusal.code == "usage" and name.drop_in:
+            print_help(name, command)
+        return status
+
+
+def act(
+    name: Name, command: str, arguments: list[str], values: Values, environ: dict[str, str]
+) -> int:
+    """run, exec, shell, test: make the Request and launch it; plan: print what would be done."""
+    action = "exec" if command == "plan" else command
+    values, rest = read_flags(arguments, flags_of(action, not name.drop_in), values)
+    if "help" in values:
+        return print_help(name, command)
+    least = ACTIONS[command]
+    if len(rest) < least:
+        cause = f"requires at least {least} arg(s), only received {len(rest)}"
+        raise Refusal("usage", cause)
+    request = request_of(name, action, rest, values, environ)
+    for level, text in request.notices:
+        tell(request.program, request.verbosity, level, text)
+    if command == "plan":
+        from minictr.cli import plan
+
+        return plan.main(request)
+    from minictr.cli import actions
+
+    return actions.main(request)
+
+
+def request_of(
+    name: Name, action: str, arguments: list[str], values: Values, environ: dict[str, str]
+) -> Request:
+    """Merge flags, variables and configuration, in this order of precedence, into a Request."""
+    from minictr.cli.compose import compose
+
+    warnings = read_variables(environ, values)
+    configure(name, values, environ)
+    return compose(name, action, arguments, values, environ, warnings)
+
+
+def configure(name: Name, values: Values, environ: dict[str, str]) -> None:
+    """Add what the configuration files say; without one this is two failed stat(2)."""
+    chosen = values.pop("config", None)
+    if chosen is not None and name.drop_in:
+        cause = f"the configuration file {chosen} is refused: no apptainer.conf is read"
+        raise Refusal("request", cause, "", f"Put the options into {user_config(environ)}.")
+    files = [SYSTEM_CONFIG, str(chosen or user_config(environ))]
+    found = [path for path in files if exists(path) or path == chosen]
+    if found:
+        from minictr.config import merge
+
+        merge(found, values, environ)
+
+
+def user_config(environ: dict[str, str]) -> str:
+    """The path of the caller's own configuration (XDG base directory specification)."""
+    directory = environ.get("XDG_CONFIG_HOME", "")
+    if not directory.startswith("/"):
+        directory = home_directory(environ) + "/.config"
+    return directory + "/minictr/config.toml"
+
+
+def home_directory(environ: dict[str, str]) -> str:
+    """$HOME, or what passwd says: workflow engines start us with an empty environment."""
+    home = environ.get("HOME", "")
+    if home:
+        return home
+    import pwd
+
+    try:
+        return pwd.getpwuid(posix.getuid()).pw_dir
+    except KeyError:
+        return "/"
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file; one that cannot be looked at is there, and read() says so."""
+    try:
+        posix.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def dispatch(name: Name, command: str, arguments: list[str], environ: dict[str, str]) -> int:
+    """Start a command that launches nothing."""
+    if command in ("help", "version"):
+        return answer(name, command, arguments)
+    if command in UNSUPPORTED:
+        raise Refusal("request", f"the command {command} is not supported")
+    if command not in COMMANDS:
+        raise Refusal("usage", f'unknown command "{command}" for "{name.program}"')
+    from importlib import import_module
+
+    status: int = import_module(COMMANDS[command]).main(arguments, environ)
+    return status
+
+
+def answer(name: Name, command: str, arguments: list[str] | tuple[str, ...] = ()) -> int:
+    """help, --help, version, --version."""
+    if command == "help":
+        return print_help(name, arguments[0] if arguments else "")
+    from minictr.cli.version import version
+
+    # The flag prints a sentence, the command the number alone (apptainer, cli/apptainer.go).
+    write(version(name, sentence=not isinstance(arguments, list)) + "\n", 1)
+    return 0
+
+
+def print_help(name: Name, command: str) -> int:
+    """Write the help of a command, or of the program, to standard output."""
+    from minictr.cli.help import help_text
+
+    write(help_text(name, command, ACTIONS, COMMANDS), 1)
+    return 0

@@ -1,0 +1,73 @@
+"""Writes lines of the launcher to stderr, labelled as the name we are called by labels them.
+
+Standard output belongs to the payload alone: nothing here writes to it.
+"""
+
+from __future__ import annotations
+
+import posix
+
+from minictr.cli.names import DROP_IN_NAMES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minictr.cli.names import Name
+    from minictr.refusal import Refusal
+    from minictr.request import Request
+
+# Level -> (label of our own, label of the drop-in names, lowest verbosity at which it is shown).
+# --quiet (-1) hides INFO alone, --silent (-2) hides WARNING too, as apptainer does.
+LABELS = {
+    "fatal": ("minictr: error: ", "FATAL:   ", -9),
+    "warning": ("minictr: warning: ", "WARNING: ", -1),
+    "info": ("minictr: ", "INFO:    ", 0),
+    "verbose": ("minictr: ", "VERBOSE: ", 1),
+    "debug": ("minictr: debug: ", "DEBUG:   ", 2),
+}
+
+
+def tell(program: str, verbosity: int, level: str, text: str) -> None:
+    """Write one labelled line, unless `verbosity` is too low for `level` (a key of LABELS)."""
+    own, drop_in, lowest = LABELS[level]
+    if verbosity >= lowest:
+        write((drop_in if program in DROP_IN_NAMES else own) + text + "\n")
+
+
+def say(request: Request, text: str, level: str = "info") -> None:
+    """Say what is done: level "info", or "verbose" (shown by -v), or "debug" (shown by -d)."""
+    tell(request.program, request.verbosity, level, text)
+
+
+def warn(request: Request, text: str) -> None:
+    """Say that the launch goes on although something asked for does not."""
+    tell(request.program, request.verbosity, "warning", text)
+
+
+def fatal(program: str, text: str) -> None:
+    """Say why the launcher ends here; shown at every verbosity."""
+    tell(program, 0, "fatal", text)
+
+
+def refuse(name: Name, refusal: Refusal, command: str = "") -> int:
+    """Report a refused input and give the exit status that says so under this name."""
+    if refusal.code != "usage":
+        code = "" if refusal.code == "request" else f" [{refusal.code}]"
+        fatal(name.program, refusal.cause + code)
+    elif name.drop_in:
+        write(f'Error for command "{command or name.program}": {refusal.cause}\n\n')
+    else:
+        fatal(name.program, f"{command}: {refusal.cause}" if command else refusal.cause)
+    for label, text in (("proof", refusal.proof), ("fix", refusal.fix)):
+        if text:
+            write(f"  {label}: {text}\n")
+    return name.usage_status if refusal.code == "usage" else name.failure_status
+
+
+def write(text: str, descriptor: int = 2) -> None:
+    """Write all of `text`; file names of any bytes survive as surrogates."""
+    left = text.encode("utf-8", "surrogateescape")
+    while left:
+        try:
+            left = left[posix.write(descriptor, left) :]
+        except OSError:
+            return  # nobody reads it, and there is no other place to say so

@@ -1,0 +1,165 @@
+"""Reads the configuration files, whose keys are the long names of the options.
+
+/etc/minictr/config.toml, then the user's own, $XDG_CONFIG_HOME/minictr/config.toml. The parsed
+result is kept as a marshal file, since the import of a TOML parser costs as much as a launch.
+"""
+
+from __future__ import annotations
+
+import marshal
+import posix
+
+import minictr
+from minictr.cli.options import ACTION, GLOBAL, KIND, NAMES, REFUSALS
+from minictr.image.index import cache_directory, identity_of, key_of, private
+from minictr.refusal import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minictr.cli.grammar import Values
+
+# What one launch alone can mean.
+NO_KEYS = ("help", "version", "config", "pwd", "nocolor")
+KINDS = {
+    row[NAMES].partition(" ")[0]: row[KIND]
+    for row in (*GLOBAL, *ACTION)
+    if row[NAMES].partition(" ")[0] not in NO_KEYS
+}
+APPENDED = ("bind", "mount")
+EXPECTED = {
+    "bool": "true or false",
+    "string": "a string",
+    "number": "a number from 0 to 999999999",
+    "list": "a string or an array of strings",
+    "array": "a string or an array of strings",
+    "map": "a table of strings",
+}
+
+
+def merge(paths: list[str], values: Values, environ: dict[str, str]) -> None:
+    """Add what the files say to `values`; a later file wins over an earlier, `values` over both.
+
+    --bind and --mount are appended, and of --env each variable counts for itself.
+    """
+    cache = cache_directory(environ, environ.get("HOME", ""))
+    for path in reversed(paths):
+        for key, value in read(path, cache).items():
+            known = values.get(key)
+            if isinstance(known, list) and isinstance(value, list) and key in APPENDED:
+                known.extend(value)
+            elif isinstance(known, dict) and isinstance(value, dict):
+                values[key] = {**value, **known}
+            elif known is None:
+                values[key] = value
+
+
+def read(path: str, cache: str) -> Values:
+    """The options one file sets, in the form of grammar.py."""
+    try:
+        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    try:
+        # The version stands in the name because another version has other options.
+        identity = key_of(identity_of(posix.fstat(descriptor)))
+        kept = f"{cache}/config/{minictr.__version__}-{identity}"
+        values = load(kept)
+        if values is None:
+            values = parse(path, read_whole(descriptor))
+            keep(kept, cache, values)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    finally:
+        posix.close(descriptor)
+    return values
+
+
+def unreadable(path: str, error: OSError) -> Refusal:
+    """What is to be said of a file that is there and cannot be read."""
+    return Refusal("request", f"{path} cannot be read: {posix.strerror(error.errno or 0)}")
+
+
+def read_whole(descriptor: int) -> str:
+    """The text of an open file."""
+    parts = []
+    while part := posix.read(descriptor, 1 << 16):
+        parts.append(part)
+    return b"".join(parts).decode("utf-8", "surrogateescape")
+
+
+def load(kept: str) -> Values | None:
+    """The parsed result of an earlier launch, None unless it is there and the caller's alone."""
+    try:
+        descriptor = posix.open(kept, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC)
+    except OSError:  # parsed anew, and then reported
+        return None
+    try:
+        status = posix.fstat(descriptor)
+        if not private(status, 0o077):
+            return None
+        values = marshal.loads(posix.read(descriptor, status.st_size))
+    except (OSError, EOFError, ValueError, TypeError):  # marshal's words for a damaged file
+        return None
+    finally:
+        posix.close(descriptor)
+    return values if isinstance(values, dict) else None
+
+
+def keep(kept: str, cache: str, values: Values) -> None:
+    """Publish the parsed result by rename. Without it the next launch parses again."""
+    temporary = f"{kept}.{posix.getpid()}"
+    try:
+        for directory in (cache, f"{cache}/config"):
+            try:
+                posix.mkdir(directory, 0o700)
+            except FileExistsError:
+                continue
+        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
+        descriptor = posix.open(temporary, flags, 0o600)
+        posix.write(descriptor, marshal.dumps(values))
+        posix.close(descriptor)
+        posix.rename(temporary, kept)
+    except OSError:  # a cache that cannot be written costs time and nothing else
+        return
+
+
+def parse(path: str, text: str) -> Values:
+    """The options of a configuration text; a Refusal names file, line and key."""
+    from minictr.toml import TomlError, parse_toml
+
+    try:
+        document = parse_toml(text)
+    except TomlError as error:
+        raise Refusal("request", f"{path}: {error}") from None
+    values: Values = {}
+    for key, value in document.items():
+        place = f"{path}, line {line_of(key, text)}: {key}"
+        kind = KINDS.get(key)
+        if kind is None:
+            why = REFUSALS.get(key, "is no option of a configuration file")
+            raise Refusal("request", f"{place}: {why}" if key in REFUSALS else f"{place} {why}")
+        if not fits(kind, value):
+            raise Refusal("request", f"{place} takes {EXPECTED[kind]}")
+        values[key] = [value] if kind in ("list", "array") and isinstance(value, str) else value  # type: ignore[assignment]
+    return values
+
+
+def fits(kind: str, value: object) -> bool:
+    """Whether a TOML value can stand for an option of this kind."""
+    if kind == "bool":
+        return isinstance(value, bool)
+    if kind == "number":
+        return type(value) is int and 0 <= value <= 999_999_999
+    if kind == "map":
+        return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+    if kind in ("list", "array") and isinstance(value, list):
+        return all(isinstance(each, str) for each in value)
+    return isinstance(value, str)
+
+
+def line_of(key: str, text: str) -> int:
+    """The line where a key stands, 1 for the first; the parser does not keep it."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip().strip("[").strip().lstrip("\"'").startswith(key):
+            return number
+    return 0

@@ -1,0 +1,90 @@
+"""One lock for each image file, held while its tree is made, and the names of what it guards."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import itertools
+import os
+from collections.abc import Callable, Iterator
+
+from minictr.image.refusals import printable
+from minictr.refusal import Refusal
+
+COUNTER = itertools.count()
+
+# What flock(2) answers where the file system or its lock server has no locks.
+WITHOUT_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+
+
+@contextlib.contextmanager
+def image_lock(cache: str, key: str, path: str, say: Callable[[str], None]) -> Iterator[int]:
+    """The descriptor of the lock of `key`, waited for when another process has it."""
+    lock = acquire(cache, key, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if lock < 0:
+        say(f"Waiting for another process that unpacks {printable(path)}")
+        lock = acquire(cache, key, fcntl.LOCK_EX)
+    try:
+        yield lock
+    finally:
+        release(cache, key, lock)
+
+
+@contextlib.contextmanager
+def free(cache: str, key: str) -> Iterator[bool]:
+    """Whether nobody holds the lock of `key`; if so, it is ours meanwhile."""
+    lock = acquire(cache, key, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        yield lock >= 0
+    finally:
+        if lock >= 0:
+            release(cache, key, lock)
+
+
+def acquire(cache: str, key: str, operation: int) -> int:
+    """A descriptor with the lock; -1 when `operation` does not wait and another process has it.
+
+    A holder removes the file before it lets go, so a waiter may find itself with the lock of a
+    file that has no name: then it starts over.
+    """
+    path = f"{cache}/locks/{key}"
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(lock, operation)
+            if os.fstat(lock).st_ino == os.stat(path).st_ino:
+                return lock
+        except BlockingIOError:
+            os.close(lock)
+            return -1
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            os.close(lock)
+            raise without_locks(cache, error) from error
+        os.close(lock)
+
+
+def release(cache: str, key: str, lock: int) -> None:
+    """Remove the lock's file, then let go of it."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{cache}/locks/{key}")
+    os.close(lock)
+
+
+def without_locks(cache: str, error: OSError) -> Refusal | OSError:
+    """The refusal for a file system without flock(2); any other error stays as it is."""
+    if error.errno not in WITHOUT_LOCKS:
+        return error
+    return Refusal(
+        "MC0128",
+        f"the file system of the cache directory {cache} has no locks",
+        f"flock({cache}/locks): {errno.errorcode[error.errno]} ({os.strerror(error.errno)})",
+        f"export MINICTR_CACHEDIR=/var/tmp/minictr-{os.geteuid()}, or another local directory",
+    )
+
+
+def temporary_name(cache: str, key: str) -> str:
+    """A new path in tmp/, guarded by the lock of `key`."""
+    return f"{cache}/tmp/{key}.{os.getpid()}-{next(COUNTER)}.{os.uname().nodename}"

@@ -1,0 +1,97 @@
+"""Tree: an unpacked root directory, with paths inside it resolved as the container will."""
+
+from __future__ import annotations
+
+import errno
+import posix
+
+from minictr.value import Value
+
+MAXSYMLINKS = 40  # include/linux/namei.h: the kernel answers ELOOP beyond it
+
+# include/uapi/linux/stat.h; the stat module is an import that a launch does not need.
+S_IFMT, S_IFDIR, S_IFREG, S_IFLNK = 0o170000, 0o040000, 0o100000, 0o120000
+
+
+class Tree(Value):
+    """What a launch needs to know of an unpacked root.
+
+    root       absolute path of the unpacked root directory
+    kind       "sif", "squashfs" or "directory": what it was unpacked from
+    name       sha256 (hexadecimal) of the file system's bytes; "" for a directory
+    runscript  "own"; "default", which only says that there is none; "" where there is no file
+    shell      the image has an executable /bin/sh
+    scripts    (path inside the image, text) of each environment script that has an effect, in
+               the order in which they are sourced
+    lock       descriptor whose shared flock keeps the tree from being removed; -1 for none
+    """
+
+    root: str
+    kind: str
+    name: str
+    runscript: str
+    shell: bool
+    scripts: tuple[tuple[str, str], ...]
+    lock: int = -1
+
+
+def resolve(root: str, path: str) -> str:
+    """The path on the host of what `path` names for a process whose root is `root`.
+
+    Every symbolic link is followed, the last one too: an absolute target starts again at root,
+    and `..` in root stays in root (path_resolution(7)). What does not exist is kept as written.
+    Raises OSError: ELOOP beyond 40 links, EACCES for a directory that cannot be searched.
+    """
+    root = root.rstrip("/")
+    reached: list[str] = []
+    pending = path.split("/")[::-1]
+    links = 0
+    while pending:
+        name = pending.pop()
+        if name == "..":
+            del reached[-1:]
+        if name in ("", ".", ".."):
+            continue
+        target = _target("/".join((root, *reached, name)))
+        if not target:
+            reached.append(name)
+            continue
+        links += 1
+        if links > MAXSYMLINKS:
+            raise OSError(errno.ELOOP, "more than 40 symbolic links", path)
+        if target.startswith("/"):
+            reached.clear()
+        pending += target.split("/")[::-1]
+    return "/".join((root, *reached)) or "/"
+
+
+def kind_of(root: str, path: str) -> str:
+    """What the container finds at `path`: "directory", "file", "other", or "" for nothing.
+
+    A chain of more than 40 links is "other": it is there, and nothing can be mounted on it.
+    Raises OSError EACCES where a directory on the way cannot be searched: unreadable is not absent.
+    """
+    try:
+        mode = _mode(resolve(root, path))
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return "other"
+    if mode == 0:
+        return ""
+    return {S_IFDIR: "directory", S_IFREG: "file"}.get(mode & S_IFMT, "other")
+
+
+def _target(path: str) -> str:
+    """Where the symbolic link at `path` points; "" for anything else and for nothing."""
+    return posix.readlink(path) if _mode(path) & S_IFMT == S_IFLNK else ""
+
+
+def _mode(path: str) -> int:
+    """st_mode of `path` itself; 0 where nothing is there (also below something not a directory)."""
+    try:
+        return posix.lstat(path).st_mode
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            raise
+        return 0

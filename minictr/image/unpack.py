@@ -1,0 +1,261 @@
+"""Unpack a squashfs with unsquashfs, hashing the bytes it reads, and judge the result.
+
+The exit status alone does not say it: unsquashfs ends with 2 for every ordinary user whose image
+holds a device node, and releases before 4.5 end with 0 where data could not be decompressed.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO
+
+from minictr.image.manifest import Manifest, take
+from minictr.image.open import Image
+from minictr.image.refusals import printable
+from minictr.image.storage import stopped
+from minictr.refusal import Refusal
+
+PIECE = 1 << 20  # bytes read at a time for the hash
+KEPT = 40  # lines of unsquashfs kept for the report; an image can cause millions
+BAR = 30  # columns
+
+# Where a program is looked for besides $PATH: cron jobs and `su` leave the sbin directories out.
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# An entry that an ordinary user (or root without CAP_MKNOD) cannot make, or that the file system
+# of the cache cannot hold. The launcher brings its own /dev; a socket or FIFO without the process
+# that listens is of no use.
+NOT_CREATED = re.compile(
+    r"create_inode: (could not|failed to) create ((block|character) device|fifo|socket) .*, because "
+    r"(you're not superuser!|Operation not permitted|Operation not supported)$"
+)
+# What changes nothing in a tree that one user owns: with a single mapped id every owner is the
+# caller, and a terminal's width or the limit of open files matter to unsquashfs alone.
+HARMLESS = re.compile(
+    r"(create_inode|set_attributes): failed to change uid and gids on .*, because "
+    r"(Invalid argument|Operation not permitted)$"
+    r"|TIOCGWINSZ ioctl failed|failed to get open file limit!"
+)
+UNSUPPORTED = re.compile(r"Filesystem uses .* compression, this is unsupported")
+DAMAGED = re.compile(
+    r"uncompress failed|failed to read|because EOF$|corrupt|Unknown inode type"
+    r"|Can't find a valid SQUASHFS superblock",
+    re.IGNORECASE,
+)
+WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def unpack(
+    descriptor: int, image: Image, directory: str, lock: int, progress: bool
+) -> tuple[str, Manifest]:
+    """Unpack image, open as `descriptor`, into DIRECTORY/root, which must not exist.
+
+    Returns the sha256 of the image's byte range and what was unpacked. `lock` is inherited by
+    unsquashfs: should we be killed, the directory counts as in use until it has ended too.
+    Raises Refusal; the directory is then the caller's to remove.
+    """
+    room_for(image, directory)
+    root = f"{directory}/root"
+    command = command_for(descriptor, image, root, progress)
+    with ThreadPoolExecutor(max_workers=2) as workers:
+        digest = workers.submit(hash_range, descriptor, image)
+        child = start(command, (descriptor, lock), progress)
+        try:
+            if child.stdout:
+                workers.submit(draw, child.stdout, image)
+            absent, words = listen(child.stderr or iter(()))
+            status = child.wait()
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+        judge(status, words, image, directory)
+        name = digest.result()
+    return name, inspect(root, image, absent, words)
+
+
+def start(
+    command: list[str], descriptors: tuple[int, ...], progress: bool
+) -> subprocess.Popen[str]:
+    """Start unsquashfs with words in the C locale, for they are read by a program."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if progress else subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        pass_fds=descriptors,
+        env={"PATH": SYSTEM_PATH, "LC_ALL": "C"},
+        text=True,
+        errors="surrogateescape",
+    )
+
+
+def command_for(descriptor: int, image: Image, root: str, progress: bool) -> list[str]:
+    """The command line; the image is named by its descriptor, for its path can be replaced."""
+    command = [find_unsquashfs(), "-no-progress", "-no-xattrs", "-dest", root]
+    if image.offset:
+        command += ["-offset", str(image.offset)]  # squashfs-tools 4.4
+    if progress:
+        command.append("-info")
+    command.append(f"/proc/self/fd/{descriptor}")
+    # The parent-death signal (prctl(2)) ends unsquashfs with a launcher that is killed. Where
+    # util-linux is missing it would write on into a directory that nobody publishes.
+    setpriv = shutil.which("setpriv", path=SYSTEM_PATH)
+    return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else command
+
+
+def find_unsquashfs() -> str:
+    """The path of unsquashfs."""
+    path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
+    found = shutil.which("unsquashfs", path=path)
+    if found:
+        return found
+    raise Refusal(
+        "MC0118",
+        "unsquashfs is missing, which unpacks the image",
+        f"no executable unsquashfs in {path.strip(':')}",
+        "Install the package squashfs-tools (Debian, Ubuntu, Fedora, Arch, Alpine) "
+        "or squashfs (openSUSE).",
+    )
+
+
+def room_for(image: Image, directory: str) -> None:
+    """Refuse before any work when the file system has fewer inodes than the image."""
+    numbers = os.statvfs(directory)
+    if not numbers.f_files or numbers.f_favail >= image.inodes:  # btrfs counts none
+        return
+    refusal = stopped(errno.ENOSPC, directory)
+    raise Refusal(
+        "MC0122",
+        f"{printable(image.path)} needs more inodes than are left for the cache directory {directory}",
+        f"superblock: {image.inodes} inodes; {refusal.proof}",
+        refusal.fix,
+    )
+
+
+def hash_range(descriptor: int, image: Image) -> str:
+    """The sha256 of the root file system's bytes; reading leaves the file offset alone."""
+    digest = hashlib.sha256()
+    position, end = image.offset, image.offset + image.size
+    while position < end:
+        piece = os.pread(descriptor, min(PIECE, end - position), position)
+        if not piece:
+            proof = f"end of file at byte {position}, expected at {end} or later"
+            raise damaged(image, proof)
+        digest.update(piece)
+        position += len(piece)
+    return digest.hexdigest()
+
+
+def draw(lines: IO[str], image: Image) -> None:
+    """A progress bar on stderr from the names that `unsquashfs -info` prints.
+
+    All releases have -info; -percentage came with 4.6.
+    """
+    title = printable(os.path.basename(image.path))
+    shown = -1
+    try:
+        for count, _ in enumerate(lines):
+            percent = min(100, 100 * count // max(1, image.inodes))
+            if percent != shown:
+                bar = "#" * (percent * BAR // 100)
+                write(f"\rUnpacking {title} [{bar:<{BAR}}] {percent:3d}%")
+                shown = percent
+        write("\r\033[K")  # ECMA-48: erase to the end of the line
+    finally:
+        for _ in lines:  # a terminal that is gone must not leave unsquashfs before a full pipe
+            continue
+
+
+def write(text: str) -> None:
+    """Write to stderr at once."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def listen(lines: Iterable[str]) -> tuple[int, list[str]]:
+    """(entries that were not created, the other lines worth judging) from unsquashfs' stderr."""
+    absent = 0
+    words: list[str] = []
+    for line in lines:
+        line = line.strip()
+        if NOT_CREATED.match(line):
+            absent += 1
+        elif line and not HARMLESS.match(line):
+            words = [*words, line][-KEPT:]
+    return absent, words
+
+
+def judge(status: int, words: list[str], image: Image, directory: str) -> None:
+    """Refuse what unsquashfs said or did; its words outrank its exit status."""
+    path = printable(image.path)
+    for number in WRITE_ERRORS:
+        if any(line.endswith(f"because {os.strerror(number)}") for line in words):
+            raise stopped(number, directory)
+    for line in words:
+        if UNSUPPORTED.search(line):
+            raise Refusal(
+                "MC0119",
+                f"unsquashfs cannot read {path}, which is compressed with {image.compressor}",
+                f"unsquashfs: {line}",
+                "Install a newer squashfs-tools, or build the image with `--compressor gzip`.",
+            )
+    for line in words:
+        if DAMAGED.search(line):
+            raise damaged(image, f"unsquashfs: {line}")
+    if status == 0 or (status == 2 and not words):
+        return
+    ended = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+    raise Refusal(
+        "MC0000",
+        f"unsquashfs did not unpack {path}: it {ended}",
+        "unsquashfs: " + (" / ".join(words[-3:]) or "(no message)"),
+    )
+
+
+def inspect(root: str, image: Image, absent: int, words: list[str]) -> Manifest:
+    """What was unpacked, when its inodes are as many as the superblock counts."""
+    if os.geteuid() == 0:
+        absent += remove_devices(root)
+    manifest = take(root)
+    # A device with two names is reported twice, so `absent` is an upper bound.
+    if image.inodes - absent <= manifest.inodes <= image.inodes:
+        return manifest
+    proof = f"superblock: {image.inodes} inodes, unpacked: {manifest.inodes}, left out: {absent}"
+    raise damaged(image, " / ".join([proof, *words[-2:]]))
+
+
+def remove_devices(root: str) -> int:
+    """Remove the device nodes that root's unsquashfs made, so that no tree ever holds one.
+
+    A bind mount of the tree would honour them: nodev is a property of the mount it comes from.
+    """
+    removed: set[int] = set()
+    for directory, _, names in os.walk(root):
+        times = os.lstat(directory)
+        for name in names:
+            status = os.lstat(f"{directory}/{name}")
+            if stat.S_ISBLK(status.st_mode) or stat.S_ISCHR(status.st_mode):
+                os.unlink(f"{directory}/{name}")
+                removed.add(status.st_ino)
+                os.utime(directory, ns=(times.st_atime_ns, times.st_mtime_ns))
+    return len(removed)
+
+
+def damaged(image: Image, proof: str) -> Refusal:
+    """The image's data is not what its superblock promises."""
+    return Refusal(
+        "MC0120",
+        f"{printable(image.path)} is damaged: its root file system cannot be unpacked",
+        proof,
+        "Download or copy the image again.",
+    )

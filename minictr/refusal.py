@@ -1,0 +1,20 @@
+"""Refusal: what we say of an input that we do not accept."""
+
+from __future__ import annotations
+
+
+class Refusal(Exception):
+    """An input refused before anything was started.
+
+    code   a catalogue code ("MC0112"), or "usage" for a command line that cannot be read
+    cause  one sentence that states the fact, naming the thing
+    proof  what was read and where: a byte range, a field, a path
+    fix    an imperative sentence or a command that works; "" where there is none
+    """
+
+    def __init__(self, code: str, cause: str, proof: str = "", fix: str = "") -> None:
+        super().__init__(cause)
+        self.code = code
+        self.cause = cause
+        self.proof = proof
+        self.fix = fix

@@ -1,0 +1,80 @@
+"""Classic BPF as seccomp(2) runs it: ask a compiled filter, or put filters one behind another.
+
+A filter is `bytes`: struct sock_filter (linux/filter.h), eight bytes an instruction, in the byte
+order of x86_64 and aarch64 (little). It looks at one struct seccomp_data (linux/seccomp.h).
+"""
+
+from __future__ import annotations
+
+import struct
+
+# linux/seccomp.h: what a filter returns. The low 16 bits belong to the action (an errno).
+SECCOMP_RET_KILL_PROCESS = 0x80000000
+SECCOMP_RET_KILL_THREAD = 0x00000000
+SECCOMP_RET_TRAP = 0x00030000
+SECCOMP_RET_ERRNO = 0x00050000
+SECCOMP_RET_TRACE = 0x7FF00000
+SECCOMP_RET_LOG = 0x7FFC0000
+SECCOMP_RET_ALLOW = 0x7FFF0000
+
+# linux/audit.h: how the kernel names the ABI of a call. x32 shares the value of x86_64 and sets
+# bit 30 of the call's number.
+AUDIT_ARCH = {
+    "x86_64": 0xC000003E,
+    "x86": 0x40000003,
+    "aarch64": 0xC00000B7,
+    "arm": 0x40000028,
+}
+X32_BIT = 0x40000000
+
+BPF_MAXINSNS = 4096  # linux/bpf_common.h: seccomp(2) refuses a longer program with EINVAL
+
+_INSTRUCTION = struct.Struct("<HBBI")  # code, jump if true, jump if false, constant
+_RETURN, _JUMP, _LOAD, _AND = 0x06, 0x05, 0x20, 0x54
+_COMPARE = {
+    0x15: lambda a, k: a == k,
+    0x25: lambda a, k: a > k,
+    0x35: lambda a, k: a >= k,
+    0x45: lambda a, k: a & k != 0,
+}
+
+
+def verdict(program: bytes, architecture: int, number: int, arguments: tuple[int, ...] = ()) -> int:
+    """What `program` returns for one system call: a SECCOMP_RET_ value, with its data.
+
+    The only honest way to say what a profile does: libseccomp merges rules by rules of its own.
+    Knows the instructions libseccomp writes; KeyError means that it wrote another one.
+    """
+    six = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
+    seen = struct.pack("<IIQ6Q", number, architecture, 0, *(a % 2**64 for a in six))
+    instructions = list(_INSTRUCTION.iter_unpack(program))
+    at, accumulator = 0, 0
+    while True:
+        code, true, false, constant = instructions[at]
+        at += 1
+        if code == _RETURN:
+            return int(constant)
+        if code == _LOAD:
+            (accumulator,) = struct.unpack_from("<I", seen, constant)
+        elif code == _AND:
+            accumulator &= constant
+        elif code == _JUMP:
+            at += constant
+        else:
+            at += true if _COMPARE[code](accumulator, constant) else false
+
+
+def in_order(programs: list[bytes], undecided: int) -> bytes:
+    """One program that asks each of `programs` in turn until one does not return `undecided`.
+
+    A return of `undecided` becomes a jump to the next program. BPF jumps are relative, forward,
+    and BPF_JA has 32 bits, so programs can be put one behind another without any other change.
+    """
+    joined = []
+    for program in programs[:-1]:
+        length = len(program) // 8
+        for at, instruction in enumerate(_INSTRUCTION.iter_unpack(program)):
+            if instruction == (_RETURN, 0, 0, undecided):
+                instruction = (_JUMP, 0, 0, length - at - 1)
+            joined.append(_INSTRUCTION.pack(*instruction))
+    return b"".join(joined) + programs[-1]

@@ -1,0 +1,129 @@
+"""The execute phase: the payload's last steps, up to the execve(2) that ends our part."""
+
+from __future__ import annotations
+
+import posix
+
+from minictr.runtime import environment
+from minictr.runtime.step import Process, Step
+from minictr.runtime.syscalls import CallError, execve, seccomp_load
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+_ENOENT, _EACCES, _ENOEXEC, _ENOTDIR = 2, 13, 8, 20
+
+
+class TakeTerminal(Step):
+    """Put an interactive shell in a process group of its own and make it the foreground one.
+
+    The shell would otherwise start in the caller's group, which has no number in its PID
+    namespace: it reads 0 as its own group, and cannot hand the terminal back when it ends. The
+    launcher takes the terminal back itself.
+    """
+
+    calls: ClassVar[str] = "setpgid(2), tcsetpgrp(3)"
+    descriptor: int = 0
+
+    def run(self, process: Process) -> None:
+        try:
+            posix.setpgid(0, 0)
+            posix.tcsetpgrp(self.descriptor, posix.getpgrp())
+        except OSError as error:
+            raise CallError("tcsetpgrp", (self.descriptor,), error.errno or 0) from None
+
+
+class LoadFilter(Step):
+    """Load the seccomp filter on this process, and so on all that it starts.
+
+    It comes last, when no step needs a call that the filter refuses; and in the payload rather
+    than in PID 1, whose work is not the payload's. The program was compiled before: loading it is
+    one call and needs no library.
+    """
+
+    calls: ClassVar[str] = "seccomp(2) SECCOMP_SET_MODE_FILTER"
+    profile: str
+    program: bytes
+
+    def run(self, process: Process) -> None:
+        seccomp_load(self.program)
+
+    def operands(self) -> str:
+        return f"{self.profile}, {len(self.program) // 8} instructions"
+
+
+class EvaluateEnvironment(Step):
+    """Work out the environment: the caller's, the image's scripts', the user's own, in that order.
+
+    The scripts are the image's code. They run here, in the confined payload, and nowhere else.
+    """
+
+    calls: ClassVar[str] = "where scripts need a shell: fork(2), execve(2) /bin/sh, read(2)"
+    environment: environment.Environment
+
+    def run(self, process: Process) -> None:
+        process.environment = environment.evaluate(self.environment)
+
+    def operands(self) -> str:
+        return self.environment.method
+
+
+class Execute(Step):
+    """Become the command.
+
+    The command is searched in the container's own PATH, and execve(2) is called rather than
+    execvp(3): that one answers ENOEXEC by handing the file to a shell, whatever it is, and hides a
+    foreign or damaged program behind a syntax error. Only a text without a `#!` line goes to
+    /bin/sh, as it would from a shell.
+    """
+
+    calls: ClassVar[str] = "execve(2)"
+    command: tuple[str, ...]
+
+    def run(self, process: Process) -> None:
+        variables = process.environment
+        path = self.command[0]
+        if "/" not in path:
+            path = search(path, variables.get("PATH", ""))
+        try:
+            execve(path, list(self.command), variables)
+        except CallError as refused:
+            if refused.errno != _ENOEXEC or not _is_text(path):
+                raise
+            execve("/bin/sh", ["/bin/sh", path, *self.command[1:]], variables)
+
+    def operands(self) -> str:
+        return " ".join(self.command)
+
+
+def search(name: str, path: str) -> str:
+    """The first executable file of that name in PATH, as execvp(3) looks for it.
+
+    Raises CallError("search", (name, path)): EACCES where a file of that name is there but not
+    executable, ENOENT where there is none.
+    """
+    seen = _ENOENT
+    for directory in path.split(":"):
+        candidate = f"{directory or '.'}/{name}"
+        try:
+            kind = posix.stat(candidate).st_mode & 0o170000
+        except OSError as error:
+            seen = _EACCES if error.errno == _EACCES else seen
+            continue
+        if kind == 0o100000:
+            if posix.access(candidate, posix.X_OK, effective_ids=True):
+                return candidate
+            seen = _EACCES
+    raise CallError("search", (name, path), seen)
+
+
+def _is_text(path: str) -> bool:
+    """Whether the file starts like text: no ELF magic, no NUL byte in its first line; bash(1)."""
+    try:
+        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:  # executable but not readable: nobody can say
+        return False
+    start = posix.read(descriptor, 80)
+    posix.close(descriptor)
+    return bool(start) and b"\0" not in start.partition(b"\n")[0] and start[:4] != b"\x7fELF"

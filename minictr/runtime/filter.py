@@ -1,0 +1,308 @@
+"""Compile a seccomp profile into the BPF that the kernel takes, with libseccomp (pyseccomp).
+
+libseccomp alone would lose rules: of `refuse ioctl(TIOCSTI)` and `allow ioctl`, it keeps the
+second. So a profile becomes up to four programs, asked one behind another (bpf.in_order):
+refusals with conditions, permissions with conditions, calls younger than libseccomp, the rest.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import tempfile
+
+import pyseccomp
+
+from minictr.refusal import Refusal
+from minictr.runtime import bpf
+from minictr.runtime.profile import Comparison, Profile, Rule, abis_of
+from minictr.value import Value
+
+# What the earlier programs return for "ask the next one". No profile can ask for SCMP_ACT_TRACE.
+_UNDECIDED = bpf.SECCOMP_RET_TRACE | 0xC7
+_PERMITTING = (bpf.SECCOMP_RET_ALLOW, bpf.SECCOMP_RET_LOG)
+_TREE = 2  # SCMP_FLTATR_CTL_OPTIMIZE: a binary tree of numbers, seccomp_attr_set(3)
+_ARCH = {
+    "x86_64": pyseccomp.Arch.X86_64,
+    "x86": pyseccomp.Arch.X86,
+    "x32": pyseccomp.Arch.X32,
+    "aarch64": pyseccomp.Arch.AARCH64,
+    "arm": pyseccomp.Arch.ARM,
+}
+_OPERATORS = {
+    "==": pyseccomp.EQ,
+    "!=": pyseccomp.NE,
+    "<": pyseccomp.LT,
+    "<=": pyseccomp.LE,
+    ">": pyseccomp.GT,
+    ">=": pyseccomp.GE,
+}
+# 32-bit x86 has these also, or only, inside socketcall(2) and ipc(2), whose arguments lie behind
+# a pointer where no filter sees them. libseccomp would refuse or allow every such call whatever
+# its arguments (it numbers the two families so on x86).
+_MULTIPLEXED = (*range(-120, -100), *range(-224, -200))
+_UNKNOWN = -1  # __NR_SCMP_ERROR
+
+# Calls younger than the libseccomp of Debian 12, by name: the number every architecture shares
+# (include/uapi/asm-generic/unistd.h), or the one of a single machine. libseccomp takes a number
+# it cannot name, but only for the machine's own ABI.
+_YOUNG = {
+    "cachestat": 451,
+    "fchmodat2": 452,
+    "map_shadow_stack": 453,
+    "futex_wake": 454,
+    "futex_wait": 455,
+    "futex_requeue": 456,
+    "statmount": 457,
+    "listmount": 458,
+    "lsm_get_self_attr": 459,
+    "lsm_set_self_attr": 460,
+    "lsm_list_modules": 461,
+    "mseal": 462,
+    "setxattrat": 463,
+    "getxattrat": 464,
+    "listxattrat": 465,
+    "removexattrat": 466,
+    "open_tree_attr": 467,
+    "file_getattr": 468,
+    "file_setattr": 469,
+}
+_ONE_MACHINE = {"uretprobe": {"x86_64": 335}, "uprobe": {"x86_64": 336}, "riscv_hwprobe": {}}
+
+# What the launcher's own code calls between loading the filter and the payload's first
+# instruction, with arguments as they occur (strace): the channel's words and the end.
+NEEDED = (
+    ("execve", (1, 1, 1), "to become the payload"),
+    ("sendto", (3, 1, 64, 0x4000), "to report why execve failed"),
+    ("recvmsg", (3, 1, 0), "to wait while the failure is explained"),
+    ("exit_group", (127,), "to end after a failed execve"),
+)
+
+
+class Filter(Value):
+    """A compiled profile.
+
+    bpf          struct sock_filter, eight bytes each
+    native_only  calls that the installed libseccomp does not know: their rules hold for the
+                 machine's own ABI; programs of its 32-bit ABIs get the default action
+    """
+
+    bpf: bytes
+    native_only: tuple[str, ...]
+
+
+def compile_filter(profile: Profile, machine: str, keep_capabilities: bool) -> Filter:
+    """The filter for a payload on `machine` (uname(2)) which keeps its capabilities or not.
+
+    Refusals: MC0502 unknown call, MC0503 a rule libseccomp cannot take, or too long a filter,
+    MC0504 the launcher itself could not go on under it.
+    """
+    native, *others = abis_of(machine)
+    abis = (native, *(abi for abi in others if abi in profile.abis))
+    for rule in profile.rules:
+        _check_names(rule)
+    rules = _chosen(profile, machine, keep_capabilities)
+    young = sorted({name for rule in rules for name in rule.syscalls if _is_young(name)})
+    programs = _programs(profile.default_action, rules, abis)
+    program = bpf.in_order(programs, _UNDECIDED)
+    _check_length(profile, program)
+    _check_needed(profile, program, native)
+    return Filter(program, tuple(young))
+
+
+def _resolve(name: str) -> int:
+    """libseccomp's number on the running machine: below -1 where only others have the call."""
+    return pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, name)
+
+
+@functools.cache
+def _is_young(name: str) -> bool:
+    return _resolve(name) == _UNKNOWN
+
+
+def _check_names(rule: Rule) -> None:
+    """A call that neither libseccomp nor this file knows is a misspelling."""
+    for name in rule.syscalls:
+        if _is_young(name) and name not in _YOUNG and name not in _ONE_MACHINE:
+            raise Refusal(
+                "MC0502",
+                f'{rule.place}: unknown system call "{name}"',
+                f"{libseccomp_version()} knows no such call on any architecture",
+                f"Correct the name in {rule.place}.",
+            )
+
+
+def _chosen(profile: Profile, machine: str, keep: bool) -> list[Rule]:
+    """The rules that hold for this payload, in the profile's order."""
+    unfit = "never" if keep else "only"
+    rules = [r for r in profile.rules if machine in r.machines and r.kept != unfit]
+    if not profile.replacing:
+        return rules
+    replaced = {name for r in rules if r.kept == "only" for name in r.syscalls}
+    chosen = []
+    for rule in rules:
+        gone = set() if rule.kept == "only" else replaced
+        names = tuple(name for name in rule.syscalls if name not in gone)
+        chosen.append(rule.replace(syscalls=names))
+    _check_verdicts(chosen)
+    return chosen
+
+
+def _check_verdicts(rules: list[Rule]) -> None:
+    """Two verdicts without a condition for one call: one of them would be lost in silence."""
+    decided: dict[str, Rule] = {}
+    for rule in rules:
+        for name in rule.syscalls if not rule.when else ():
+            first = decided.setdefault(name, rule)
+            if first.action != rule.action:
+                raise Refusal(
+                    "MC0503",
+                    f'{rule.place}: a second verdict for "{name}"',
+                    f"the first is in {first.place}",
+                    f'Remove "{name}" from one of the two.',
+                )
+
+
+def _programs(default: int, rules: list[Rule], abis: tuple[str, ...]) -> list[bytes]:
+    """The programs in the order in which they are asked; those without a rule are left out."""
+    known = [_only(rule, young=False) for rule in rules]
+    refusals = [r for r in known if r.when and r.action not in _PERMITTING]
+    permissions = [r for r in known if r.when and r.action in _PERMITTING]
+    young = [_only(rule, young=True) for rule in rules]
+    # A refusal which libseccomp would widen to every socketcall(2) leaves 32-bit x86 out.
+    narrow = [_multiplexed(r, True) for r in refusals]
+    wide = [_multiplexed(r, False) for r in refusals]
+    no_x86 = tuple(abi for abi in abis if abi != "x86")
+    stages = [
+        (narrow, no_x86),
+        (wide, abis),
+        (permissions, abis),
+        ([r for r in young if r.when and r.action not in _PERMITTING], abis[:1]),
+        ([r for r in young if r.when and r.action in _PERMITTING], abis[:1]),
+        ([r for r in young if not r.when], abis[:1]),
+    ]
+    programs = [
+        _program(_UNDECIDED, _UNDECIDED, stage, over)
+        for stage, over in stages
+        if any(rule.syscalls for rule in stage)
+    ]
+    rest = [r for r in known if not r.when and r.action != default]
+    # An ABI the profile does not speak for (32-bit programs where it lists none): the numbers
+    # mean other calls there, so no answer is safe but death. Of the process, not of the thread
+    # as libseccomp would have it: a program that lost one thread hangs, and nobody sees why.
+    return [*programs, _program(default, bpf.SECCOMP_RET_KILL_PROCESS, rest, abis)]
+
+
+def _only(rule: Rule, young: bool) -> Rule:
+    return rule.replace(syscalls=tuple(n for n in rule.syscalls if _is_young(n) == young))
+
+
+def _multiplexed(rule: Rule, wanted: bool) -> Rule:
+    x86 = pyseccomp.Arch.X86
+    names = (
+        name
+        for name in rule.syscalls
+        if (pyseccomp.resolve_syscall(x86, name) in _MULTIPLEXED) == wanted
+    )
+    return rule.replace(syscalls=tuple(names))
+
+
+def _program(default: int, bad_arch: int, rules: list[Rule], abis: tuple[str, ...]) -> bytes:
+    program = pyseccomp.SyscallFilter(default)
+    native = pyseccomp.system_arch()
+    wanted = [_ARCH[abi] for abi in abis]
+    for arch in wanted:
+        if arch != native:
+            program.add_arch(arch)
+    if native not in wanted:
+        program.remove_arch(native)
+    program.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, _TREE)
+    program.set_attr(pyseccomp.Attr.ACT_BADARCH, bad_arch)
+    for rule in rules:
+        _add(program, rule, abis[0])
+    with tempfile.TemporaryFile() as file:
+        program.export_bpf(file)  # type: ignore[arg-type]
+        file.seek(0)
+        return file.read()
+
+
+def _add(program: pyseccomp.SyscallFilter, rule: Rule, machine: str) -> None:
+    for name in rule.syscalls:
+        number = _number(name, machine)
+        for comparisons in rule.when or ((),):
+            arguments = [_argument(comparison) for comparison in comparisons]
+            try:
+                if number is not None:
+                    program.add_rule(rule.action, number, *arguments)
+            except OSError as error:
+                raise _refused(rule, name, error) from None
+
+
+def _number(name: str, machine: str) -> int | None:
+    """The number to add a rule by: the running machine's, which libseccomp translates."""
+    if not _is_young(name):
+        return _resolve(name)
+    return _YOUNG.get(name) or _ONE_MACHINE[name].get(machine)
+
+
+def _argument(comparison: Comparison) -> pyseccomp.Arg:
+    if comparison.mask != 2**64 - 1:
+        return pyseccomp.Arg(
+            comparison.argument, pyseccomp.MASKED_EQ, comparison.mask, comparison.value
+        )
+    return pyseccomp.Arg(comparison.argument, _OPERATORS[comparison.operator], comparison.value)
+
+
+def _refused(rule: Rule, name: str, error: OSError) -> Refusal:
+    return Refusal(
+        "MC0503",
+        f'{rule.place}: libseccomp does not take the rule for "{name}"',
+        f"seccomp_rule_add(3): {error.strerror}",
+        f"Correct the conditions in {rule.place}: one comparison for each argument.",
+    )
+
+
+def _check_length(profile: Profile, program: bytes) -> None:
+    length = len(program) // 8
+    if length > bpf.BPF_MAXINSNS:
+        raise Refusal(
+            "MC0503",
+            f"The seccomp profile {profile.path} is too long",
+            f"{length} BPF instructions; the kernel takes {bpf.BPF_MAXINSNS} (seccomp(2), EINVAL)",
+            "Remove conditions on arguments, or architectures.",
+        )
+
+
+def _check_needed(profile: Profile, program: bytes, native: str) -> None:
+    """Ask the filter before it is loaded: afterwards the launcher could not even say why."""
+    for name, arguments, purpose in NEEDED:
+        number = pyseccomp.resolve_syscall(_ARCH[native], name)
+        answer = bpf.verdict(program, bpf.AUDIT_ARCH[native], number, arguments)
+        if answer not in _PERMITTING:
+            raise Refusal(
+                "MC0504",
+                f"The seccomp profile {profile.path} refuses {name}, which minictr needs {purpose}",
+                f"{name} gets {action_name(answer)}",
+                f"Allow {name} in {profile.path}.",
+            )
+
+
+def action_name(action: int) -> str:
+    """A SECCOMP_RET_ value in the words of our TOML: "errno EPERM"."""
+    names = {
+        bpf.SECCOMP_RET_ALLOW: "allow",
+        bpf.SECCOMP_RET_LOG: "log",
+        bpf.SECCOMP_RET_TRAP: "trap",
+        bpf.SECCOMP_RET_KILL_PROCESS: "kill",
+        bpf.SECCOMP_RET_KILL_THREAD: "kill_thread",
+    }
+    if action in names:
+        return names[action]
+    return f"errno {errno.errorcode.get(action & 0xFFFF, str(action & 0xFFFF))}"
+
+
+def libseccomp_version() -> str:
+    """ "libseccomp.so.2.5.4": the file that is mapped, as pyseccomp has no call for it."""
+    with open("/proc/self/maps") as maps:
+        names = {line.rpartition("/")[2].strip() for line in maps if "/libseccomp.so" in line}
+    return " ".join(sorted(names)) or "libseccomp"

@@ -1,0 +1,212 @@
+"""Id maps: which ids of the host the container's ids stand for, and who may write that down."""
+
+from __future__ import annotations
+
+import posix
+
+from minictr.runtime.privileges import has_no_new_privileges
+from minictr.runtime.step import Process, Step
+from minictr.runtime.syscalls import CallError, write_file
+from minictr.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+    from minictr.host import Host
+
+    Line = tuple[int, int, int]  # first id inside, first id outside, count: user_namespaces(7)
+
+HELPERS = ("newuidmap", "newgidmap")
+_LAST_ID = (1 << 32) - 2  # 4294967295 is "no id"
+
+
+class MapIds(Step):
+    """Write the id maps of the new user namespace.
+
+    Until they are written every id inside reads 65534 and the kernel refuses to create files
+    there (EOVERFLOW). A single line that maps the caller's own id needs no privilege; more lines
+    need CAP_SETUID and CAP_SETGID over the *parent* namespace, which is what newuidmap(1) and
+    newgidmap(1) have and /etc/subuid and /etc/subgid limit. setgroups(2) has to be denied before
+    an unprivileged gid_map is written, or leaving a group could open files that deny it
+    (CVE-2014-8989). The launcher does this from outside: a helper that is setuid works only where
+    it is not itself inside the new namespace.
+    """
+
+    calls: ClassVar[str] = (
+        "write(2) to /proc/PID/{setgroups,uid_map,gid_map}, or newuidmap(1) and newgidmap(1)"
+    )
+    uids: tuple[Line, ...]
+    gids: tuple[Line, ...]
+    helpers: tuple[str, ...] = ()  # the paths of newuidmap and newgidmap; () writes directly
+
+    def prepare(self) -> None:
+        """A helper would map a caller without a range to himself alone, and say nothing."""
+        for kind, lines in (("subuid", self.uids), ("subgid", self.gids)):
+            if self.helpers and len(lines) == 1:
+                raise CallError("getsubids", (f"/etc/{kind}",), 0, "no range for the caller")
+
+    def run(self, process: Process) -> None:
+        if self.helpers:
+            _run_both(process.pid, zip(self.helpers, (self.uids, self.gids), strict=True))
+            return
+        files = f"/proc/{process.pid}"
+        write_file(f"{files}/setgroups", b"deny")
+        write_file(f"{files}/uid_map", _text(self.uids))
+        write_file(f"{files}/gid_map", _text(self.gids))
+
+
+class Ids(Value):
+    """What to write, and how: the answer of `choose`."""
+
+    uids: tuple[Line, ...]
+    gids: tuple[Line, ...]
+    helpers: tuple[str, ...] = ()
+    reason: str = ""  # why there is one line only; "" where it was asked for
+
+
+def choose(host: Host, mode: str, fakeroot: bool) -> Ids:
+    """The map for `mode` ("auto", "helpers", "single"): yourself, or root with `fakeroot`.
+
+    "auto" takes the subordinate ranges where the host grants them. "helpers" insists: whatever
+    stands in the way is then met by newuidmap itself, and explained.
+    """
+    inside = (0, 0) if fakeroot else (host.uid, host.gid)
+    single = Ids(((inside[0], host.uid, 1),), ((inside[1], host.gid, 1),))
+    if mode == "single":
+        return single
+    paths = tuple(find_helper(name) for name in HELPERS)
+    reason = "" if mode == "helpers" else hindrance(paths)
+    ranges = [subordinate(host, kind) for kind in ("subuid", "subgid")]
+    if mode == "auto" and not reason:
+        reason = next((f"/etc/{kind} has no range for {host.user}"
+                       for kind, found in zip(("subuid", "subgid"), ranges, strict=True)
+                       if not found), "")  # fmt: skip
+    if reason:
+        return single.replace(reason=reason)
+    return Ids(
+        spread(inside[0], host.uid, ranges[0]),
+        spread(inside[1], host.gid, ranges[1]),
+        tuple(path or name for path, name in zip(paths, HELPERS, strict=True)),
+    )
+
+
+def spread(inside: int, own: int, ranges: list[tuple[int, int]]) -> tuple[Line, ...]:
+    """`own` at `inside`, and the subordinate `ranges` (first, count) on the ids around it.
+
+    >>> spread(0, 1000, [(100000, 65536)])
+    ((0, 1000, 1), (1, 100000, 65536))
+    >>> spread(2, 1000, [(100000, 10)])
+    ((0, 100000, 2), (2, 1000, 1), (3, 100002, 8))
+    """
+    lines: list[Line] = []
+    first = 0
+    for outside, count in ranges:
+        below = min(count, max(0, inside - first))
+        if below:
+            lines.append((first, outside, below))
+        start = first + below
+        if start == inside:
+            start += 1
+        above = min(count - below, _LAST_ID - start)
+        if above > 0:
+            lines.append((start, outside + below, above))
+            first = start + above
+        else:
+            first = start
+    return tuple(sorted([*lines, (inside, own, 1)]))
+
+
+def subordinate(host: Host, kind: str) -> list[tuple[int, int]]:
+    """The caller's ranges in /etc/subuid or /etc/subgid: (first, count) each; subuid(5).
+
+    Both files are keyed by the *user*, by name or by number. Lines which are not of that form
+    grant nothing, as newuidmap(1) sees them.
+    """
+    ranges = []
+    for line in host.fact(f"/etc/{kind}").text.split("\n"):
+        fields = line.split(":")
+        if len(fields) == 3 and fields[0] in (host.user, str(host.uid)):
+            first, count = fields[1], fields[2]
+            if first.isdecimal() and count.isdecimal() and int(count) > 0:
+                ranges.append((int(first), int(count)))
+    return ranges
+
+
+def find_helper(name: str) -> str:
+    """Where newuidmap or newgidmap is, "" where it is not: the system's directories first.
+
+    A user's PATH may lead to a wrapper which lost the setuid bit, and need not hold the sbin
+    directories at all.
+    """
+    path = posix.environ.get(b"PATH", b"").decode("utf-8", "surrogateescape")
+    for directory in ("/usr/bin", "/usr/sbin", "/bin", "/usr/local/bin", *path.split(":")):
+        candidate = f"{directory}/{name}"
+        if directory.startswith("/") and posix.access(candidate, posix.X_OK):
+            return candidate
+    return ""
+
+
+def hindrance(helpers: tuple[str, ...]) -> str:
+    """Why the helpers cannot work for this caller, as far as looking tells; "" where they can."""
+    for name, path in zip(HELPERS, helpers, strict=True):
+        if not path:
+            return f"{name} is not installed"
+        if not _privileged(path):
+            return f"{path} is neither setuid nor has it file capabilities"
+    if has_no_new_privileges():
+        return "no_new_privs is set, which takes the setuid bit from the helpers"
+    return ""
+
+
+def _privileged(path: str) -> bool:
+    if posix.statvfs(path).f_flag & 2:  # ST_NOSUID
+        return False
+    if posix.stat(path).st_mode & 0o4000:
+        return True
+    try:
+        return bool(posix.getxattr(path, "security.capability"))
+    except OSError:  # ENODATA: it has none. ENOTSUP: this file system holds none
+        return False
+
+
+def _text(lines: tuple[Line, ...]) -> bytes:
+    return "".join("%d %d %d\n" % line for line in lines).encode()
+
+
+def _run_both(pid: int, jobs: zip[tuple[str, tuple[Line, ...]]]) -> None:
+    """Run newuidmap and newgidmap at once: each costs 1.5 ms, and neither needs the other."""
+    started = []
+    for path, lines in jobs:
+        numbers = [str(number) for line in lines for number in line]
+        started.append(_spawn([path, str(pid), *numbers]))
+    failures = [failure for job in started if (failure := _finish(*job))]
+    if failures:
+        raise failures[0]
+
+
+def _spawn(command: list[str]) -> tuple[list[str], int, int]:
+    """Start a helper; (command, pid, descriptor of what it says)."""
+    reader, writer = posix.pipe2(posix.O_CLOEXEC)
+    actions = [(posix.POSIX_SPAWN_DUP2, writer, 1), (posix.POSIX_SPAWN_DUP2, writer, 2)]
+    try:
+        # Empty environment: a helper that runs as root has no use for the caller's.
+        pid = posix.posix_spawn(command[0], command, {}, file_actions=actions)
+    except OSError as error:
+        posix.close(reader)
+        raise CallError("execve", tuple(command), error.errno or 0) from None
+    finally:
+        posix.close(writer)
+    return command, pid, reader
+
+
+def _finish(command: list[str], pid: int, reader: int) -> CallError | None:
+    said = b""
+    while chunk := posix.read(reader, 4096):
+        said += chunk
+    posix.close(reader)
+    _, status = posix.waitpid(pid, 0)
+    if status == 0:
+        return None
+    name = command[0].rpartition("/")[2]
+    return CallError(name, tuple(command), 0, said.decode("utf-8", "replace").strip())

@@ -1,0 +1,237 @@
+"""The choreography of a launch: who forks, who waits for whom, and who hears of a failure.
+
+    launcher   stays on the host: maps ids, follows the channel, forwards signals, waits
+     └ init    PID 1 of the container: builds the root, gives every privilege up, reaps
+        └ payload   loads the filter on itself and becomes the command
+
+Without a PID namespace there is no init: the payload does its work first.
+"""
+
+from __future__ import annotations
+
+import posix
+import time
+
+from minictr.runtime import channel, privileges, signals
+from minictr.runtime.environment import ScriptExit
+from minictr.runtime.namespaces import CreateNamespaces
+from minictr.runtime.step import Process, Step
+from minictr.runtime.syscalls import CallError, fork
+from minictr.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from minictr.runtime.channel import Channel
+
+    Trace = Callable[[str, Step, int], None]
+
+PHASES = ("enter", "map_ids", "isolate", "build", "confine", "execute")
+_LAUNCHER_FAILED = 125
+
+
+class Plan(Value):
+    """One launch: the steps of each phase, and the privilege that is held in it."""
+
+    enter: tuple[Step, ...]  # launcher: the caller's own rights, no more
+    map_ids: tuple[Step, ...]  # launcher: the same; the helpers bring their own
+    isolate: tuple[Step, ...]  # init: every capability, over the new namespaces only
+    build: tuple[Step, ...]  # init: the same
+    confine: tuple[Step, ...]  # init: the last step leaves none (--fakeroot: those of its own)
+    execute: tuple[Step, ...]  # payload: none, and under the filter none comes back
+    init: str = "minictr:init"  # the name of PID 1; "" where there is no PID namespace
+    umask: int = 0o022  # the caller's, which the payload gets back
+    notes: tuple[str, ...] = ()  # choices made for this host, and why: shown by -v and `plan`
+
+
+class Exit(Value):
+    """The payload ran. `status` is its own, or 128 plus the signal that ended it."""
+
+    status: int
+
+
+class Failure(Value):
+    """A step was refused.
+
+    call, arguments, errno, said   as in CallError; call is "" where the process died in the step
+    status     the wait status of a process that died, else 0
+    witness    host pid of the process that failed, alive and blocked; 0 where it is the launcher
+    container  host pid of the container's first process; 0 where there is none
+    """
+
+    phase: str
+    index: int
+    step: Step
+    call: str
+    arguments: tuple[object, ...]
+    errno: int
+    said: str = ""
+    status: int = 0
+    witness: int = 0
+    container: int = 0
+
+
+def launch(plan: Plan, trace: Trace | None = None) -> Exit | Failure:
+    """Carry the plan out. After a Failure the witness is alive: call `dismiss` when done with it."""
+    failure = _prepare(plan)
+    if failure:
+        return failure
+    signals.expect_children()
+    privileges.be_readable()
+    terminal = signals.foreground()
+    ours, theirs = channel.pair()
+    namespaces = plan.enter[0]
+    assert isinstance(namespaces, CreateNamespaces)
+    if trace:
+        trace("enter", namespaces, _microseconds())
+    try:
+        container = namespaces.create()
+    except CallError as refused:
+        return _failure(plan, "enter", 0, refused)
+    if container == 0:
+        ours.close()
+        _container(plan, theirs)
+    theirs.close()
+    failure = _map_ids(plan, ours, container, trace) or _follow(plan, ours, container, trace)
+    if failure:
+        return failure
+    status = signals.supervise(container)
+    signals.take_back_terminal(terminal)
+    return Exit(status)
+
+
+def dismiss(failure: Failure) -> None:
+    """End the witness and all of the container; its namespaces and mounts end with it."""
+    if failure.container and not failure.status:
+        posix.kill(failure.container, 9)
+        posix.waitpid(failure.container, 0)
+
+
+# --- the launcher's side ----------------------------------------------------------------------
+
+
+def _prepare(plan: Plan) -> Failure | None:
+    for phase in PHASES:
+        for index, step in enumerate(getattr(plan, phase)):
+            try:
+                step.prepare()
+            except CallError as refused:
+                return _failure(plan, phase, index, refused)
+    return None
+
+
+def _map_ids(plan: Plan, ours: Channel, pid: int, trace: Trace | None) -> Failure | None:
+    process = Process(ours.fileno(), pid)
+    for index, step in enumerate(plan.map_ids):
+        if trace:
+            trace("map_ids", step, _microseconds())
+        try:
+            step.run(process)
+        except CallError as refused:
+            return _failure(plan, "map_ids", index, refused).replace(witness=pid, container=pid)
+    ours.send("go")
+    return None
+
+
+def _follow(plan: Plan, ours: Channel, pid: int, trace: Trace | None) -> Failure | None:
+    """Listen until the payload runs (None) or something failed."""
+    phase, index, executing = "isolate", 0, False
+    while True:
+        word, rest, sender = ours.receive()
+        if word == "begin":
+            phase, index, moment = rest  # type: ignore[assignment]
+            if trace:
+                trace(phase, getattr(plan, phase)[index], moment)  # type: ignore[arg-type]
+        elif word == "exec":
+            signals.block()  # from here on a signal for us is one for the payload
+            executing = True
+        elif word == "failed":
+            refused = CallError(*rest)  # type: ignore[arg-type]
+            return _failure(plan, phase, index, refused).replace(witness=sender, container=pid)
+        elif word == "":
+            return None if executing else _death(plan, phase, index, pid)
+
+
+def _death(plan: Plan, phase: str, index: int, pid: int) -> Failure:
+    """The channel closed without `exec`: a process died in the step that last began."""
+    _, status = posix.waitpid(pid, 0)
+    died = CallError("", (), 0)
+    return _failure(plan, phase, index, died).replace(status=status, container=pid)
+
+
+def _failure(plan: Plan, phase: str, index: int, refused: CallError) -> Failure:
+    step = getattr(plan, phase)[index]
+    return Failure(phase, index, step, refused.call, refused.arguments, refused.errno, refused.said)
+
+
+# --- inside -----------------------------------------------------------------------------------
+
+
+def _container(plan: Plan, end: Channel) -> NoReturn:
+    """The container's first process. Nothing is imported from here on."""
+    process = Process(end.fileno())
+    try:
+        privileges.set_name(plan.init or "minictr:payload")
+        privileges.die_with_parent()
+        end.send("ready")
+        if end.receive()[0] != "go":  # the launcher ended, perhaps before the line above
+            posix._exit(_LAUNCHER_FAILED)
+        for phase in ("isolate", "build", "confine"):
+            _run(plan, phase, process, end)
+        if plan.init:
+            _become_init(end)
+        _payload(plan, process, end)
+    except CallError as refused:
+        _report(end, refused)
+    except BaseException as error:  # a fault of ours still has to be told, not printed inside
+        _report(end, CallError("python", (type(error).__name__, str(error)), 0))
+    posix._exit(_LAUNCHER_FAILED)
+
+
+def _become_init(end: Channel) -> None:
+    """Start the payload and return in it; the caller stays behind as PID 1 until it ends.
+
+    PID 1 still holds the launcher's memory with the caller's whole environment, so it closes its
+    /proc files before the payload exists. The payload opens its own again: it is the witness when
+    execve(2) fails.
+    """
+    signals.block()
+    privileges.be_unreadable()
+    payload = fork()
+    if payload:
+        end.close()
+        posix._exit(signals.supervise(payload, everyone=True))
+    privileges.be_readable()
+
+
+def _payload(plan: Plan, process: Process, end: Channel) -> None:
+    posix.umask(plan.umask)
+    signals.restore()
+    last = len(plan.execute) - 1
+    for index, step in enumerate(plan.execute):
+        end.send("begin", "execute", index, _microseconds())
+        if index == last:
+            end.send("exec")
+        try:
+            step.run(process)
+        except ScriptExit as ended:  # the image's own script called exit: that is the result
+            end.send("exec")
+            posix._exit(ended.status)
+
+
+def _run(plan: Plan, phase: str, process: Process, end: Channel) -> None:
+    for index, step in enumerate(getattr(plan, phase)):
+        end.send("begin", phase, index, _microseconds())
+        step.run(process)
+
+
+def _report(end: Channel, refused: CallError) -> None:
+    """Tell the launcher, then stay: its probes read what this process is."""
+    end.send("failed", refused.call, refused.arguments, refused.errno, refused.said)
+    end.receive()
+
+
+def _microseconds() -> int:
+    return time.monotonic_ns() // 1000

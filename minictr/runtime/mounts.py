@@ -1,0 +1,187 @@
+"""The build phase: steps that mount something on the container's root to be."""
+
+from __future__ import annotations
+
+import posix
+
+from minictr.image import tree
+from minictr.runtime.step import Process, Step
+from minictr.runtime.syscalls import (
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MS_BIND,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_RDONLY,
+    MS_REC,
+    MS_REMOUNT,
+    CallError,
+    keeping,
+    mkdir,
+    mount,
+    mount_setattr,
+    statvfs,
+    symlink,
+    write_file,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+HOST, ROOT, FILES = "/host", "/root", "/files"
+resolve = keeping("readlink", tree.resolve)
+_ENOENT = 2
+# statvfs(3) reports mount flags by its own numbers, these four equal to the kernel's.
+_LOCKED = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
+_ST_RELATIME_ETC = {1024: 1024, 2048: 2048, 4096: 1 << 21}  # ST_NOATIME, NODIRATIME, RELATIME
+
+
+class MountProc(Step):
+    """Mount a proc of the container's own PID namespace.
+
+    The kernel refuses it (EPERM, "Mount too revealing") where the caller's own /proc is partly
+    covered by other mounts: a fresh one would show what they hide (fs/namespace.c,
+    mount_too_revealing).
+    """
+
+    calls: ClassVar[str] = "mount(2) proc"
+
+    def run(self, process: Process) -> None:
+        mount("proc", ROOT + "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+class Bind(Step):
+    """Show a file or directory of the host inside, with all that is mounted below it.
+
+    Recursive, because a user namespace may not bind a tree without the mounts which cover parts
+    of it (EINVAL: they are locked). Below another bind a missing mount point is made in what is
+    bound there, with the caller's own rights.
+    """
+
+    calls: ClassVar[str] = "mount(2) MS_BIND, mount_setattr(2)"
+    source: str
+    target: str
+    read_only: bool = False
+    attributes: bool = True  # the kernel has mount_setattr(2): Linux 5.12
+    harden: bool = False  # nosuid, nodev
+    create: bool = False  # a directory to be made on the host first: --workdir
+
+    def prepare(self) -> None:
+        if self.create and not exists(self.source):
+            mkdir(self.source, 0o777)
+
+    def run(self, process: Process) -> None:
+        source, target = HOST + self.source, resolve(ROOT, self.target)
+        try:
+            mount(source, target, None, MS_BIND | MS_REC)
+        except CallError as refused:
+            if refused.errno != _ENOENT or not exists(source) or exists(target):
+                raise
+            make_mount_point(target, _is_directory(source))
+            mount(source, target, None, MS_BIND | MS_REC)
+        if not (self.read_only or self.harden):
+            return
+        if self.attributes:
+            locks = (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV) if self.harden else 0
+            mount_setattr(target, locks | (MOUNT_ATTR_RDONLY if self.read_only else 0))
+        else:
+            flags = (MS_NOSUID | MS_NODEV) if self.harden else 0
+            remount(target, flags | (MS_RDONLY if self.read_only else 0))
+
+    def operands(self) -> str:
+        return f"{self.source} on {self.target}" + (" read-only" if self.read_only else "")
+
+
+class BindFile(Bind):
+    """Show a generated file at its place in /etc."""
+
+    def run(self, process: Process) -> None:
+        mount(FILES + self.source, ROOT + self.target, None, MS_BIND)
+
+
+class MountEmpty(Step):
+    """Mount an empty tmpfs: a place of the container's own, or a cover over one of the host's."""
+
+    calls: ClassVar[str] = "mount(2) tmpfs"
+    target: str
+    mode: int = 0o755
+    size: str = ""
+
+    def run(self, process: Process) -> None:
+        options = f"mode={self.mode:04o}" + (f",size={self.size}" if self.size else "")
+        target = resolve(ROOT, self.target)
+        if not exists(target):
+            make_mount_point(target, True)
+        mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options)
+
+    def operands(self) -> str:
+        return f"on {self.target} mode {self.mode:04o} {self.size}".rstrip()
+
+
+class MountMinimalDev(Step):
+    """Build a /dev with the harmless devices only.
+
+    A user namespace may not make device nodes (mknod(2) gives EPERM), so the host's are bound. A
+    devpts of its own gives pseudo-terminals that nobody outside sees; gid=5 (tty) is left out
+    because it has no id in a single-line map (EINVAL).
+    """
+
+    calls: ClassVar[str] = "mount(2) tmpfs, MS_BIND, devpts; symlink(2)"
+    nodes: tuple[str, ...]  # names that the host's /dev has
+    terminal: str = ""  # the caller's terminal, bound as /dev/console
+    shared_memory: bool = True
+
+    def run(self, process: Process) -> None:
+        dev = ROOT + "/dev"
+        mount("dev", dev, "tmpfs", MS_NOSUID, "mode=0755,size=1m")
+        for name in self.nodes:
+            make_mount_point(f"{dev}/{name}", False)
+            mount(f"{HOST}/dev/{name}", f"{dev}/{name}", None, MS_BIND)
+        for name, target in (
+            ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
+            ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx"),
+        ):  # fmt: skip
+            symlink(target, f"{dev}/{name}")
+        mkdir(dev + "/pts", 0o755)
+        flags = MS_NOSUID | MS_NOEXEC
+        mount("devpts", dev + "/pts", "devpts", flags, "newinstance,ptmxmode=0666,mode=0620")
+        mkdir(dev + "/shm", 0o1777)
+        mount("shm", dev + "/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
+        if self.terminal:
+            make_mount_point(dev + "/console", False)
+            mount(HOST + self.terminal, dev + "/console", None, MS_BIND)
+
+
+def exists(path: str) -> bool:
+    try:
+        posix.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def _is_directory(path: str) -> bool:
+    return posix.stat(path).st_mode & 0o170000 == 0o040000
+
+
+def make_mount_point(path: str, directory: bool) -> None:
+    """A mount point, and the directories it lies in."""
+    parent = path.rpartition("/")[0]
+    if parent and not exists(parent):
+        make_mount_point(parent, True)
+    if directory:
+        mkdir(path, 0o755)
+    else:
+        write_file(path, b"")
+
+
+def remount(target: str, flags: int) -> None:
+    """Change a bind's flags, keeping those that the host set: they are locked (EPERM)."""
+    present = statvfs(target).f_flag
+    kept = present & _LOCKED
+    for reported, wanted in _ST_RELATIME_ETC.items():
+        kept |= wanted if present & reported else 0
+    mount(None, target, None, MS_REMOUNT | MS_BIND | kept | flags)

@@ -1,0 +1,199 @@
+"""Places: what of the host is seen inside, and where. Chosen here, before any process is made."""
+
+from __future__ import annotations
+
+import posix
+
+from minictr.host import canonical
+from minictr.runtime.mounts import (
+    Bind,
+    BindFile,
+    MountEmpty,
+    MountMinimalDev,
+    MountProc,
+)
+from minictr.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minictr.host import Host
+    from minictr.request import Bind as AskedBind
+    from minictr.request import Request
+    from minictr.runtime.step import Step
+
+# A working directory in these is the image's business, not the host's: apptainer's list.
+_NOT_BOUND = ("/", "/etc", "/bin", "/mnt", "/usr", "/var", "/opt", "/sbin", "/lib", "/lib64")
+_NOT_BELOW = ("/sys", "/proc", "/dev")
+_NODES = ("null", "zero", "full", "random", "urandom", "tty")
+MOUNT_SETATTR = (5, 12)  # the kernel that brought mount_setattr(2)
+
+
+class Place(Value):
+    """A mount point of the container and the step that mounts there.
+
+    target     absolute path inside, as it is written
+    kind       "directory" or "file": what the mount point has to be
+    asked      whether the user asked for it; what he did not ask for is left out where it cannot be
+    """
+
+    target: str
+    kind: str
+    step: Step
+    asked: bool = False
+
+
+def home_of(request: Request, host: Host) -> str:
+    """Where the caller's home directory is inside."""
+    return request.home[1] or ("/root" if request.fakeroot else host.home or "/")
+
+
+def places(request: Request, host: Host, cache: str) -> list[Place]:
+    """Everything to be mounted, outer mount points before those that lie in them.
+
+    A bind of the user's on the same mount point replaces what would be there by default.
+    """
+    asked = [_bound(bind, host) for bind in request.binds]
+    asked += [_scratch(path, request) for path in request.scratch]
+    taken = {place.target for place in asked}
+    found = [place for place in _defaults(request, host) if place.target not in taken]
+    found += [*asked, *_working_directory(request, host, found + asked)]
+    found.sort(key=lambda place: place.target.count("/"))
+    return found + _cover(found, cache)
+
+
+def seen_at(path: str, found: list[Place]) -> str:
+    """The path inside at which the host's `path` is seen through a bind, "" for nowhere."""
+    for place in reversed(found):
+        step = place.step
+        if isinstance(step, Bind) and not isinstance(step, BindFile) and below(path, step.source):
+            return place.target + path[len(step.source) :] if step.source != "/" else path
+    return ""
+
+
+def below(path: str, directory: str) -> bool:
+    """Whether `path` is `directory` or lies in it."""
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def real(path: str) -> str:
+    """The path without symbolic links; as given where it cannot be followed: mount(2) will tell."""
+    try:
+        return canonical(path)
+    except OSError:
+        return path
+
+
+def _defaults(request: Request, host: Host) -> list[Place]:
+    unwanted = set(request.no_mount)
+    found = []
+    if "dev" not in unwanted:
+        found.append(_dev(request, host))
+    if "proc" not in unwanted:
+        fresh = "pid" in request.namespaces
+        step: Step = MountProc() if fresh else Bind("/proc", "/proc")
+        found.append(Place("/proc", "directory", step))
+    if "sys" not in unwanted and host.exists("/sys"):
+        found.append(Place("/sys", "directory", Bind("/sys", "/sys")))
+    if "tmp" not in unwanted:
+        found += _temporary(request, host)
+    if "home" not in unwanted and not request.no_home:
+        found += _home(request, host)
+    for path in ("/etc/hosts", "/etc/localtime"):
+        if not unwanted & {"bind-paths", path}:
+            found += _host_file(path, host)
+    return found + _host_file("/etc/resolv.conf", host)
+
+
+def _dev(request: Request, host: Host) -> Place:
+    if not request.contain:
+        return Place("/dev", "directory", Bind("/dev", "/dev"))
+    nodes = tuple(name for name in _NODES if host.exists(f"/dev/{name}"))
+    try:
+        terminal = posix.ttyname(0)
+    except OSError:  # standard input is no terminal, or one of another devpts
+        terminal = ""
+    pseudo = "devpts" not in request.no_mount
+    return Place("/dev", "directory", MountMinimalDev(nodes, terminal, pseudo))
+
+
+def _temporary(request: Request, host: Host) -> list[Place]:
+    found = []
+    for path, name in (("/tmp", "tmp"), ("/var/tmp", "var_tmp")):
+        if request.contain and request.workdir:
+            step: Step = Bind(f"{real(request.workdir)}/{name}", path, create=True)
+        elif request.contain:
+            step = MountEmpty(path, 0o1777, _size(request))
+        elif host.exists(path):
+            step = Bind(real(path), path)
+        else:
+            continue
+        found.append(Place(path, "directory", step))
+    return found
+
+
+def _home(request: Request, host: Host) -> list[Place]:
+    target = home_of(request, host)
+    if request.home[0]:
+        source = request.home[0]
+    elif request.contain and request.workdir:
+        step: Step = Bind(f"{real(request.workdir)}/home", target, create=True)
+        return [Place(target, "directory", step)]
+    else:
+        source = "" if request.contain else host.home
+    if target == "/" or source == "/":
+        return []
+    if source and host.exists(source):
+        return [Place(target, "directory", Bind(real(source), target))]
+    return [Place(target, "directory", MountEmpty(target, 0o700, _size(request)))]
+
+
+def _host_file(path: str, host: Host) -> list[Place]:
+    if not host.exists(path):
+        return []
+    return [Place(path, "file", Bind(real(path), path))]
+
+
+def _bound(bind: AskedBind, host: Host) -> Place:
+    """A bind the user asked for. Devices must stay devices, so /dev is not made nodev."""
+    source = real(bind.source)
+    try:
+        directory = posix.stat(source).st_mode & 0o170000 == 0o040000
+    except OSError:  # mount(2) will say so again, in its place
+        directory = True
+    new = host.kernel >= MOUNT_SETATTR
+    step = Bind(source, bind.target, bind.read_only, new, not below(source, "/dev"))
+    return Place(bind.target, "directory" if directory else "file", step, asked=True)
+
+
+def _scratch(path: str, request: Request) -> Place:
+    if request.workdir:
+        source = f"{real(request.workdir)}/scratch{path}"
+        return Place(path, "directory", Bind(source, path, create=True), asked=True)
+    return Place(path, "directory", MountEmpty(path, 0o755, _size(request)), asked=True)
+
+
+def _working_directory(request: Request, host: Host, found: list[Place]) -> list[Place]:
+    path = host.working_directory
+    if request.contain or "cwd" in request.no_mount or not path:
+        return []
+    if path in _NOT_BOUND or any(below(path, top) for top in _NOT_BELOW):
+        return []
+    if seen_at(path, found) == path:
+        return []
+    return [Place(path, "directory", Bind(path, path))]
+
+
+def _cover(found: list[Place], cache: str) -> list[Place]:
+    """Cover the cache of unpacked images, which a bind of the home directory shows.
+
+    What the payload could write there, the next launch would run.
+    """
+    try:
+        inside = seen_at(canonical(cache), found)
+    except OSError:  # there is no cache yet
+        return []
+    return [Place(inside, "directory", MountEmpty(inside, 0o700))] if inside else []
+
+
+def _size(request: Request) -> str:
+    return f"{request.tmpfs_mib}m"

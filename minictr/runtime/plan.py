@@ -1,0 +1,237 @@
+"""The plan: from what was asked, what was found and what this machine is, to steps.
+
+Every choice is made here, where it can be printed; nothing is chosen after the first fork.
+"""
+
+from __future__ import annotations
+
+import posix
+
+from minictr.host import group_name, read_fact
+from minictr.image.tree import kind_of, resolve
+from minictr.runtime import identity, idmap, privileges
+from minictr.runtime.execute import EvaluateEnvironment, Execute, LoadFilter, TakeTerminal
+from minictr.runtime.launch import Plan
+from minictr.runtime.mounts import BindFile
+from minictr.runtime.namespaces import CreateNamespaces, SetHostname
+from minictr.runtime.network import RaiseLoopback
+from minictr.runtime.places import Place, below, home_of, places
+from minictr.runtime.rootfs import (
+    BindRoot,
+    BindTree,
+    ChangeDirectory,
+    MakeFiles,
+    MakeMountsSlave,
+    MakeSkeleton,
+    MountOverlay,
+    MountStaging,
+    PivotRoot,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minictr.host import Host
+    from minictr.image.tree import Tree
+    from minictr.request import Request
+    from minictr.runtime.environment import Environment
+    from minictr.runtime.step import Step
+
+OVERLAY = (5, 11)  # the kernel that allows overlayfs in a user namespace
+_STAGING = ("/tmp", "/mnt", "/var", "/usr")  # any directory will do; these are nearly everywhere
+
+
+def make_plan(
+    request: Request,
+    tree: Tree,
+    host: Host,
+    cache: str,
+    environment: Environment,
+    command: tuple[str, ...],
+    program: bytes,
+) -> Plan:
+    """The launch of `command` in `tree`; `program` is the compiled seccomp filter, b"" for none."""
+    ids = idmap.choose(host, request.id_map, request.fakeroot)
+    kinds = ("user", "mnt", *request.namespaces)
+    isolate: list[Step] = [SetHostname(request.hostname)] if request.hostname else []
+    if "net" in kinds:
+        isolate.append(RaiseLoopback())
+    build, notes = _build(request, tree, host, cache)
+    notes = [f"ids: one line, because {ids.reason}"] * bool(ids.reason) + notes
+    interactive = request.action == "shell" and _on_terminal() and "pid" in kinds
+    return Plan(
+        enter=(CreateNamespaces(kinds),),
+        map_ids=(idmap.MapIds(ids.uids, ids.gids, ids.helpers),),
+        isolate=tuple(isolate),
+        build=build,
+        confine=_confine(request),
+        execute=(
+            *((TakeTerminal(),) if interactive else ()),
+            *((LoadFilter(request.seccomp, program),) if program else ()),
+            EvaluateEnvironment(environment),
+            Execute(command),
+        ),
+        init=request.init_name if "pid" in kinds else "",
+        umask=host.umask if request.keep_umask else 0o022,
+        notes=tuple(notes),
+    )
+
+
+def _confine(request: Request) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    if request.close_descriptors:
+        steps.append(privileges.CloseDescriptors(tuple(range(3, 3 + request.preserve_fds))))
+    if not request.fakeroot:
+        steps += [privileges.DropBoundingSet(), privileges.DropCapabilities()]
+    return (*steps, privileges.SetNoNewPrivileges())
+
+
+def _build(
+    request: Request, tree: Tree, host: Host, cache: str
+) -> tuple[tuple[Step, ...], list[str]]:
+    found = places(request, host, cache)
+    files = _identity_files(request, tree, host)
+    found += [Place(f"/etc/{name}", "file", BindFile(f"/{name}", f"/etc/{name}"))
+              for name, _ in files]  # fmt: skip
+    staging = next((path for path in _STAGING if host.exists(path)), "/")
+    mounts, missing, notes = _sort_out(found, tree, request.writable)
+    root, note = _root(request, tree, host, missing)
+    steps = (
+        MakeMountsSlave(),
+        MountStaging(staging),
+        *root,
+        MakeFiles(tuple(files)),
+        *mounts,
+        PivotRoot(),
+        _start_directory(request, host),
+    )
+    return steps, [f"root: {note}", *notes]
+
+
+def _sort_out(
+    found: list[Place], tree: Tree, writable: bool
+) -> tuple[list[Step], list[Place], list[str]]:
+    """(the steps, the places whose mount points the image lacks, what was left out and why)."""
+    steps, missing, notes = [], [], []
+    covered: list[str] = []
+    for place in found:
+        inside = _inside(tree, place.target)
+        if not any(below(inside, outer) for outer in covered):
+            kind = kind_of(tree.root, inside)
+            if not place.asked and kind and kind != place.kind:
+                notes.append(f"{place.target}: left out, the image has a {kind} there")
+                continue
+            if not kind and writable and not place.asked:
+                notes.append(f"{place.target}: left out, the writable image has no such path")
+                continue
+            if not kind and not writable:
+                missing.append(place.replace(target=inside))
+        covered.append(inside)
+        steps.append(place.step.replace(target=inside))
+    return steps, missing, notes
+
+
+def _inside(tree: Tree, path: str) -> str:
+    """The path in the image that `path` leads to, every symbolic link of the image followed."""
+    return resolve(tree.root, path)[len(tree.root.rstrip("/")) :] or "/"
+
+
+def _root(
+    request: Request, tree: Tree, host: Host, missing: list[Place]
+) -> tuple[tuple[Step, ...], str]:
+    """The steps that make the root, and the words that say why these."""
+    if request.writable:
+        return (BindRoot(tree.root, read_only=False),), "the directory itself, writable"
+    if not missing and not request.writable_tmpfs:
+        return (BindRoot(tree.root),), "a bind, because the image has every mount point"
+    skeleton = _skeleton(tree, missing)
+    if host.kernel < OVERLAY:
+        entries = _entries(tree, skeleton)
+        why = "binds on a skeleton, because the kernel has no overlayfs in user namespaces (5.11)"
+        return (skeleton, BindTree(tree.root, entries)), why
+    size = f"{request.tmpfs_mib}m" if request.writable_tmpfs else ""
+    why = "an overlay, because a writable layer was asked for"
+    if not size:
+        why = f"an overlay, because the image lacks {missing[0].target}"
+    return (skeleton, MountOverlay(tree.root, size)), why
+
+
+def _skeleton(tree: Tree, missing: list[Place]) -> MakeSkeleton:
+    directories: dict[str, int] = {}
+    files = []
+    for place in missing:
+        parts = place.target.split("/")
+        for length in range(1, len(parts)):
+            above = "/".join(parts[:length])
+            directories.setdefault(above, _mode(tree.root + above))
+        if place.kind == "file":
+            files.append(place.target)
+        else:
+            directories.setdefault(place.target, 0o755)
+    return MakeSkeleton(tuple(directories.items()), tuple(files))
+
+
+def _mode(path: str) -> int:
+    try:
+        return posix.stat(path).st_mode & 0o7777
+    except OSError:  # the image lacks this directory too
+        return 0o755
+
+
+def _entries(tree: Tree, skeleton: MakeSkeleton) -> tuple[tuple[str, str], ...]:
+    """What BindTree has to bind: the tree's entries beside those of the skeleton."""
+    own = {path for path, _ in skeleton.directories} | set(skeleton.files)
+    entries = []
+    for above in sorted(own - set(skeleton.files)):
+        if kind_of(tree.root, above or "/") != "directory":
+            continue
+        for name in sorted(posix.listdir(tree.root + above or "/")):
+            path = f"{above}/{name}"
+            if path not in own:
+                entries.append((path, _entry_kind(tree.root + path)))
+    return tuple(entries)
+
+
+def _entry_kind(path: str) -> str:
+    mode = posix.lstat(path).st_mode & 0o170000
+    if mode == 0o120000:
+        return "link:" + posix.readlink(path)
+    return "directory" if mode == 0o040000 else "file"
+
+
+def _identity_files(request: Request, tree: Tree, host: Host) -> list[tuple[str, str]]:
+    """passwd and group with the caller in them, and the host name where one is given."""
+    if request.writable and request.fakeroot:
+        return []  # root manages the users of his own directory
+    home = home_of(request, host)
+    image = {
+        name: read_fact(resolve(tree.root, f"/etc/{name}")).text for name in ("passwd", "group")
+    }
+    gids = dict.fromkeys((host.gid, *host.groups))
+    groups = tuple((group_name(gid), gid) for gid in gids) if not request.fakeroot else ()
+    files = [
+        ("passwd", identity.passwd(image["passwd"], host, home, request.fakeroot)),
+        ("group", identity.group(image["group"], groups or (("root", 0),))),
+    ]
+    if request.hostname:
+        files.append(("hostname", request.hostname + "\n"))
+    return files
+
+
+def _start_directory(request: Request, host: Host) -> ChangeDirectory:
+    if request.pwd:
+        return ChangeDirectory((request.pwd,))
+    home = home_of(request, host)
+    if request.contain or not host.working_directory:
+        return ChangeDirectory((home, "/"))
+    warning = (
+        f"the working directory {host.working_directory} is not in the container: using {{}}\n"
+    )
+    return ChangeDirectory((host.working_directory, home, "/"), warning)
+
+
+def _on_terminal() -> bool:
+    try:
+        posix.tcgetpgrp(0)
+    except OSError:  # ENOTTY
+        return False
+    return True

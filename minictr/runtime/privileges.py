@@ -1,0 +1,126 @@
+"""Privileges: what the container's processes hold, and the steps that take it from them."""
+
+from __future__ import annotations
+
+import _prctl
+
+from minictr.runtime.step import Process, Step
+from minictr.runtime.syscalls import CallError, capset_none, close_range
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+_LAST_DESCRIPTOR = 0x7FFFFFFF
+_MAX_CAPABILITIES = 64
+_SIGKILL = 9
+
+
+def _prctl_call(name: str, *arguments: int | str) -> int | None:
+    """prctl(2) by the name of its option."""
+    try:
+        return _prctl.prctl(getattr(_prctl, name), *arguments)
+    except OSError as error:
+        raise CallError("prctl", (name, *arguments), error.errno or 0) from None
+
+
+class DropBoundingSet(Step):
+    """Empty the capability bounding set, so that no execve(2) can bring a capability back.
+
+    Dropping from it takes CAP_SETPCAP, so this comes before the sets themselves are emptied. A
+    caller who is uid 0 in the container would otherwise get every capability again at execve(2):
+    capabilities(7), "Capabilities and execution of programs by root". The kernel ends the list
+    with EINVAL: its last capability differs from version to version.
+    """
+
+    calls: ClassVar[str] = "prctl(2) PR_CAPBSET_DROP, once for each capability"
+
+    def run(self, process: Process) -> None:
+        for capability in range(_MAX_CAPABILITIES):
+            try:
+                _prctl.prctl(_prctl.PR_CAPBSET_DROP, capability)
+            except OSError as error:
+                if error.errno == 22 and capability:
+                    return
+                name, number = "PR_CAPBSET_DROP", capability
+                raise CallError("prctl", (name, number), error.errno or 0) from None
+
+
+class DropCapabilities(Step):
+    """Empty the effective, permitted and inheritable capability sets.
+
+    execve(2) as a uid other than 0 would empty the first two anyway; but PID 1 never execs, and
+    would keep every capability over the container for its whole life. The ambient set follows by
+    itself: the kernel keeps it within permitted and inheritable.
+    """
+
+    calls: ClassVar[str] = "capset(2)"
+
+    def run(self, process: Process) -> None:
+        capset_none()
+
+
+class SetNoNewPrivileges(Step):
+    """Set no_new_privs: from here on execve(2) never adds a privilege.
+
+    It is what allows an unprivileged process to load a seccomp filter (seccomp(2), EACCES), and
+    it cannot be unset. newuidmap(1) would lose its setuid bit by it, so it comes after the maps.
+    """
+
+    calls: ClassVar[str] = "prctl(2) PR_SET_NO_NEW_PRIVS"
+
+    def run(self, process: Process) -> None:
+        _prctl_call("PR_SET_NO_NEW_PRIVS", 1)
+
+
+class CloseDescriptors(Step):
+    """Close every inherited descriptor but the standard three and those that were asked for.
+
+    A descriptor of the host's file system is a way out of the container, whatever the root is
+    (CVE-2024-21626). They are closed and not just marked: PID 1 never execs.
+    """
+
+    calls: ClassVar[str] = "close_range(2)"
+    keep: tuple[int, ...] = ()  # descriptors above 2 which stay open
+
+    def run(self, process: Process) -> None:
+        first = 3
+        for kept in sorted({*self.keep, process.channel}):
+            if kept > first:
+                close_range(first, kept - 1)
+            first = max(first, kept + 1)
+        close_range(first, _LAST_DESCRIPTOR)
+
+
+def die_with_parent() -> None:
+    """SIGKILL for this process when the thread that made it ends: PR_SET_PDEATHSIG(2const)."""
+    _prctl_call("PR_SET_PDEATHSIG", _SIGKILL)
+
+
+def set_name(name: str) -> None:
+    """The name ps(1) shows: 15 bytes, PR_SET_NAME(2const)."""
+    _prctl_call("PR_SET_NAME", name)
+
+
+def has_no_new_privileges() -> bool:
+    """Whether this process, and all it starts, gains nothing at execve(2)."""
+    return _prctl_call("PR_GET_NO_NEW_PRIVS") == 1
+
+
+def be_readable() -> None:
+    """Let the owner of this process read and write its /proc files: PR_SET_DUMPABLE(2const).
+
+    A program file the caller may not read (mode 0711) makes a process non-dumpable: its
+    /proc/PID/uid_map belongs to root then, and cannot be written.
+    """
+    if _prctl_call("PR_GET_DUMPABLE") != 1:
+        _prctl_call("PR_SET_DUMPABLE", 1)
+
+
+def be_unreadable() -> None:
+    """Close /proc/PID/{environ,mem,root} to everybody else: PR_SET_DUMPABLE(2const).
+
+    PID 1 still holds the caller's whole environment; the payload must not read it there. The
+    payload's mm is its own and becomes readable again by `be_readable`, later by execve(2).
+    """
+    _prctl_call("PR_SET_DUMPABLE", 0)

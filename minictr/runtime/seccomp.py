@@ -1,0 +1,152 @@
+"""Find the compiled seccomp filter of a profile in the cache, or have it compiled and kept.
+
+A cached filter is found by the identity of the profile's file, not by its content: reading and
+hashing 12 kB of TOML at every launch would cost more than loading the filter.
+"""
+
+from __future__ import annotations
+
+import marshal
+import posix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from minictr.runtime.filter import Filter
+
+_FORMAT = (
+    1  # of a cached file, and of what filter.py makes of a profile: raise it when either changes
+)
+_BUILT_IN = ("default", "compat")
+_PROFILES = __file__.rpartition("/runtime/")[0] + "/profiles/"
+_LARGEST = 65536  # bytes of a cached file: 4096 instructions and what is said of them
+_RACY = 50_000_000  # nanoseconds; longer than the tick that file times are counted in
+
+
+def filter_for(
+    profile: str,
+    keep_capabilities: bool,
+    cache: str,
+    say: Callable[[str], None] | None = None,
+) -> bytes:
+    """The BPF to load for `profile`: "default", "compat", "unconfined" (b"") or a file's path.
+
+    cache  the cache directory, "" for none; what cannot be read or kept there is compiled again
+    say    is told, in one sentence each, what -v prints
+    Refusals: MC0501 to MC0504, from profile.py and filter.py.
+    """
+    if profile == "unconfined":
+        return b""
+    path = _PROFILES + profile + ".toml" if profile in _BUILT_IN else profile
+    machine = posix.uname()
+    try:
+        name = _name(posix.stat(path), machine.machine, keep_capabilities)
+    except (OSError, ValueError):
+        name = ""  # the compiler says what is wrong with the path
+    if cache and name:
+        bpf = _cached(f"{cache}/filters/{name}", name, machine.release)
+        if bpf:
+            return bpf
+    return _compiled(path, keep_capabilities, cache, name, say or _quiet)
+
+
+def _name(identity: posix.stat_result, machine: str, keep_capabilities: bool) -> str:
+    numbers = (
+        identity.st_dev,
+        identity.st_ino,
+        identity.st_size,
+        identity.st_mtime_ns,
+        identity.st_ctime_ns,
+    )
+    kept = "kept" if keep_capabilities else "none"
+    return "-".join([f"{number:x}" for number in numbers] + [machine, kept])
+
+
+def _cached(file: str, name: str, release: str) -> bytes:
+    """The filter in `file`; b"" if there is none that this user wrote for this kernel.
+
+    `name` stands in the file too, so that a file renamed over another one is a miss, and the
+    kernel's release, because profiles can depend on it (minKernel). Owner and mode keep out
+    what other users wrote; they do not keep out another process of this user.
+    """
+    try:
+        descriptor = posix.open(file, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
+    except OSError:
+        return b""
+    try:
+        status = posix.fstat(descriptor)
+        if status.st_uid != posix.geteuid() or status.st_mode & 0o170077 != 0o100000:
+            return b""
+        kept = marshal.loads(posix.read(descriptor, _LARGEST))
+        head, bpf = kept[:3], kept[3]
+    except (OSError, ValueError, EOFError, TypeError, IndexError, KeyError):
+        return b""  # a write cut short by a full disk or a crash: marshal says so in five ways
+    finally:
+        posix.close(descriptor)
+    return bpf if head == (_FORMAT, name, release) and isinstance(bpf, bytes) else b""
+
+
+def _compiled(path: str, keep: bool, cache: str, name: str, say: Callable[[str], None]) -> bytes:
+    import time
+
+    from minictr.runtime.filter import compile_filter, libseccomp_version
+    from minictr.runtime.profile import read_profile
+
+    began = time.time_ns()
+    machine = posix.uname()
+    profile = read_profile(path)
+    compiled = compile_filter(profile, machine.machine, keep)
+    _tell(compiled, path, say)
+    identity = posix.stat(path)
+    # A change while it was read, or a second one within a tick of the clock files are dated by,
+    # would keep the old text's filter under the new text's identity.
+    if _name(identity, machine.machine, keep) != name or began - identity.st_ctime_ns < _RACY:
+        say(f"seccomp filter not cached: {path} changed this very moment")
+    elif cache:
+        origin = (profile.digest, libseccomp_version(), compiled.native_only)
+        record = marshal.dumps((_FORMAT, name, machine.release, compiled.bpf, *origin))
+        _keep(f"{cache}/filters", name, record, say)
+    return compiled.bpf
+
+
+def _tell(compiled: Filter, path: str, say: Callable[[str], None]) -> None:
+    say(f"seccomp profile {path}: {len(compiled.bpf) // 8} BPF instructions, compiled")
+    if compiled.native_only:
+        names = ", ".join(compiled.native_only)
+        say(f"libseccomp does not know {names}: 32-bit programs get the default action for them")
+
+
+def _keep(directory: str, name: str, record: bytes, say: Callable[[str], None]) -> None:
+    """Publish by one rename: a reader finds a whole file or none, whoever else writes."""
+    temporary = f"{directory}/.{posix.urandom(8).hex()}"
+    try:
+        _make_directories(directory)
+        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW
+        descriptor = posix.open(temporary, flags, 0o600)
+        try:
+            written = posix.write(descriptor, record)
+        finally:
+            posix.close(descriptor)
+        if written == len(record):
+            posix.rename(temporary, f"{directory}/{name}")
+            return
+        posix.unlink(temporary)
+        say(f"seccomp filter not cached: {directory} is full")
+    except OSError as error:
+        say(f"seccomp filter not cached: {directory}: {error.strerror}")
+
+
+def _make_directories(path: str) -> None:
+    """mkdir -p, mode 0700."""
+    try:
+        posix.mkdir(path, 0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        _make_directories(path.rpartition("/")[0])
+        posix.mkdir(path, 0o700)
+
+
+def _quiet(_sentence: str) -> None:
+    pass

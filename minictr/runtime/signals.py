@@ -1,0 +1,104 @@
+"""Signals: what the launcher and PID 1 do with them while they wait for the payload."""
+
+from __future__ import annotations
+
+import _signal
+import posix
+
+_SIGHUP, _SIGINT, _SIGQUIT, _SIGUSR1, _SIGUSR2, _SIGALRM, _SIGTERM = 1, 2, 3, 10, 12, 14, 15
+_SIGPIPE, _SIGCHLD, _SIGCONT, _SIGSTOP, _SIGTSTP, _SIGTTOU = 13, 17, 18, 19, 20, 22
+_SIGXCPU, _SIGXFSZ, _SIGIO, _SIGPWR = 24, 25, 29, 30
+_REAL_TIME = range(34, 65)  # libc keeps 32 and 33 for its threads: nptl(7)
+_SI_KERNEL = 0x80  # sigaction(2): sent by the kernel, here: by the terminal
+
+# What somebody may send to the launcher and means for the payload. Faults (SIGSEGV, ...) are the
+# process's own, and SIGWINCH reaches the payload by itself.
+FORWARDED = frozenset((
+    _SIGHUP, _SIGINT, _SIGQUIT, _SIGUSR1, _SIGUSR2, _SIGALRM, _SIGTERM, _SIGCONT, _SIGTSTP,
+    _SIGXCPU, _SIGIO, _SIGPWR, *_REAL_TIME,
+))  # fmt: skip
+_WAITED = FORWARDED | {_SIGCHLD}
+
+
+def expect_children() -> None:
+    """A caller that ignores SIGCHLD hands that on, and the kernel then reaps our children itself
+    and their exit status is lost: wait(2)."""
+    _signal.signal(_SIGCHLD, _signal.SIG_DFL)
+
+
+def block() -> None:
+    """Keep signals pending until `supervise` takes them; none is lost, none interrupts."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _WAITED)
+
+
+def restore() -> None:
+    """Give the payload the signals as the caller had them.
+
+    The interpreter ignores SIGPIPE and SIGXFSZ, and an ignored signal stays ignored over
+    execve(2): `yes | head` would never end.
+    """
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _WAITED)
+    for number in (_SIGPIPE, _SIGXFSZ):
+        _signal.signal(number, _signal.SIG_DFL)
+
+
+def supervise(payload: int, everyone: bool = False) -> int:
+    """Wait for the payload and pass signals on to it. Its exit status; 128 + N after signal N.
+
+    everyone   reap every child, as PID 1 must: orphans of the container become its children
+    """
+    block()
+    while True:
+        status = _reap(payload, everyone)
+        if status is not None:
+            return status
+        came = _signal.sigwaitinfo(_WAITED)
+        if came.si_signo != _SIGCHLD:
+            _pass_on(came.si_signo, came.si_code, payload, stop=not everyone)
+
+
+def _reap(payload: int, everyone: bool) -> int | None:
+    while True:
+        pid, status = posix.waitpid(-1 if everyone else payload, posix.WNOHANG)
+        if pid == payload:
+            code = posix.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+        if pid == 0:
+            return None
+
+
+def _pass_on(number: int, code: int, payload: int, stop: bool) -> None:
+    """Forward one signal.
+
+    The terminal sends Ctrl-C and Ctrl-Z to the whole foreground process group: the payload has
+    it already. A launcher that is told to stop forwards that and stops as well, so that the
+    shell it was started from notices.
+    """
+    if code != _SI_KERNEL:
+        try:
+            posix.kill(payload, number)
+        except ProcessLookupError:  # it ended in this instant; SIGCHLD is on its way
+            return
+    if number == _SIGTSTP and stop:
+        posix.kill(posix.getpid(), _SIGSTOP)
+
+
+def foreground() -> int:
+    """The caller's process group where it is the terminal's foreground group, else -1."""
+    try:
+        group = posix.getpgrp()
+        return group if posix.tcgetpgrp(0) == group else -1
+    except OSError:  # ENOTTY: standard input is not a terminal
+        return -1
+
+
+def take_back_terminal(group: int) -> None:
+    """Make `group` the foreground group again, as a shell does when its job has ended."""
+    if group == -1:
+        return
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, {_SIGTTOU})  # else the kernel stops us for asking
+    try:
+        if posix.tcgetpgrp(0) != group:
+            posix.tcsetpgrp(0, group)
+    except OSError:  # the terminal hung up meanwhile
+        return

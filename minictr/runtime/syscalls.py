@@ -1,0 +1,258 @@
+"""The system calls of a launch, and the one place that looks at what they return.
+
+Every function raises CallError with its own name, its arguments and the errno: nothing that a
+diagnosis could need is lost on the way. libc is reached through `_ctypes`, the C half of ctypes:
+the Python half would cost a third of the whole start-up time.
+"""
+
+from __future__ import annotations
+
+import _ctypes
+import posix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class CallError(Exception):
+    """A system call, or a program run in its stead, that was refused.
+
+    call       its name as in section 2 of the manual, or the program's
+    arguments  what it was given
+    errno      what the kernel answered; 0 where a program failed, or a search found nothing
+    said       what the program printed; "" for a system call
+    """
+
+    def __init__(self, call: str, arguments: tuple[Any, ...], errno: int, said: str = "") -> None:
+        super().__init__(f"{call}{arguments!r}: errno {errno} {said}")
+        self.call = call
+        self.arguments = arguments
+        self.errno = errno
+        self.said = said
+
+
+# --- libc -----------------------------------------------------------------------------------
+
+# System-call numbers, for what libc does not wrap (asm/unistd_64.h, asm-generic/unistd.h).
+_NUMBERS = {
+    "x86_64": {"clone": 56, "pivot_root": 155, "seccomp": 317},
+    "aarch64": {"clone": 220, "pivot_root": 41, "seccomp": 277},
+}
+# Calls younger than 2019 have one number on every architecture.
+_SYS_close_range = 436
+_SYS_mount_setattr = 442
+
+
+class _Long(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "l"
+
+
+class _String(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "z"
+
+
+class _Function(_ctypes.CFuncPtr):
+    # PYTHONAPI keeps the interpreter's lock during the call: this program has one thread, and a
+    # clone(2) must not come back in a child that has to take a lock first.
+    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_PYTHONAPI | _ctypes.FUNCFLAG_USE_ERRNO
+    _restype_ = _Long
+
+
+_libc = _ctypes.dlopen(None, 0)
+
+
+def _function(name: str, *kinds: Any) -> Any:
+    function = _Function(_ctypes.dlsym(_libc, name))
+    function.argtypes = kinds
+    return function
+
+
+_mount = _function("mount", _String, _String, _String, _Long, _String)
+_umount2 = _function("umount2", _String, _Long)
+_unshare = _function("unshare", _Long)
+_sethostname = _function("sethostname", _String, _Long)
+_capset = _function("capset", _String, _String)
+_syscall = _function("syscall", _Long, _Long, _Long, _Long, _Long, _Long)
+_syscall_paths = _function("syscall", _Long, _String, _String)
+_syscall_setattr = _function("syscall", _Long, _Long, _String, _Long, _String, _Long)
+_syscall_pointer = _function("syscall", _Long, _Long, _Long, _String)
+
+
+def _number(call: str) -> int:
+    machine = posix.uname().machine
+    if machine not in _NUMBERS:
+        raise CallError(call, (machine,), 38)  # ENOSYS
+    return _NUMBERS[machine][call]
+
+
+def _checked(result: int, call: str, *arguments: Any) -> int:
+    if result == -1:
+        raise CallError(call, arguments, _ctypes.get_errno())
+    return result
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("utf-8", "surrogateescape")
+
+
+# --- namespaces -------------------------------------------------------------------------------
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+_SIGCHLD = 17
+
+
+def clone(flags: int) -> int:
+    """clone(2) without a new stack: fork(2) into new namespaces. 0 in the child.
+
+    The interpreter's hooks around fork do not run. They reset locks that other threads may hold;
+    this process has no other thread.
+    """
+    return _checked(
+        _syscall(_number("clone"), flags | _SIGCHLD, 0, 0, 0, 0), "clone", hex(flags | _SIGCHLD)
+    )
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    _checked(_unshare(flags), "unshare", hex(flags))
+
+
+def sethostname(name: str) -> None:
+    """sethostname(2): the name of this UTS namespace, 64 bytes at most."""
+    encoded = _bytes(name) or b""
+    _checked(_sethostname(encoded, len(encoded)), "sethostname", name)
+
+
+# --- mounts -----------------------------------------------------------------------------------
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_SLAVE = 1 << 19
+MNT_DETACH = 2
+
+MOUNT_ATTR_RDONLY = 1
+MOUNT_ATTR_NOSUID = 2
+MOUNT_ATTR_NODEV = 4
+_AT_FDCWD = -100
+_AT_RECURSIVE = 0x8000
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int, options: str = "") -> None:
+    """mount(2)."""
+    given = (_bytes(source), _bytes(target), _bytes(kind), flags, _bytes(options) or None)
+    _checked(_mount(*given), "mount", source, target, kind, hex(flags), options)
+
+
+def umount2(target: str, flags: int) -> None:
+    """umount2(2)."""
+    _checked(_umount2(_bytes(target), flags), "umount2", target, hex(flags))
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    """pivot_root(2): make `new_root` the root mount, hang the old one at `put_old`."""
+    result = _syscall_paths(_number("pivot_root"), _bytes(new_root), _bytes(put_old))
+    _checked(result, "pivot_root", new_root, put_old)
+
+
+def mount_setattr(target: str, attributes: int) -> None:
+    """mount_setattr(2), Linux 5.12: set attributes on a mount and on all that is mounted below.
+
+    Unlike MS_REMOUNT it only adds: flags that the host locked (nosuid, nodev, ...) stay.
+    """
+    wanted = attributes.to_bytes(8, "little") + bytes(24)  # struct mount_attr: set, clear, ...
+    result = _syscall_setattr(
+        _SYS_mount_setattr, _AT_FDCWD, _bytes(target), _AT_RECURSIVE, wanted, len(wanted)
+    )
+    _checked(result, "mount_setattr", target, hex(attributes))
+
+
+# --- confinement ------------------------------------------------------------------------------
+
+_LINUX_CAPABILITY_VERSION_3 = 0x20080522
+_SECCOMP_SET_MODE_FILTER = 1
+
+
+def capset_none() -> None:
+    """capset(2): empty the effective, permitted and inheritable sets (and so the ambient one)."""
+    header = _LINUX_CAPABILITY_VERSION_3.to_bytes(4, "little") + bytes(4)
+    _checked(_capset(header, bytes(24)), "capset", "none")
+
+
+def seccomp_load(program: bytes) -> None:
+    """seccomp(2): add a filter to this process. `program` is BPF, eight bytes an instruction."""
+    text = _String(program)  # a char pointer: what it holds is the address of the instructions
+    address = _Long.from_address(_ctypes.addressof(text)).value
+    fprog = (len(program) // 8).to_bytes(8, "little") + address.to_bytes(8, "little")
+    result = _syscall_pointer(_number("seccomp"), _SECCOMP_SET_MODE_FILTER, 0, fprog)
+    _checked(result, "seccomp", "SECCOMP_SET_MODE_FILTER", f"{len(program) // 8} instructions")
+
+
+def close_range(first: int, last: int) -> None:
+    """Close every descriptor from `first` to `last`, both included: close_range(2), Linux 5.9."""
+    if _syscall(_SYS_close_range, first, last, 0, 0, 0) == -1:
+        # Kernels before 5.9, and filters which do not know the call: one by one.
+        for name in posix.listdir("/proc/self/fd"):
+            if first <= int(name) <= last:
+                _close_if_open(int(name))
+
+
+def _close_if_open(descriptor: int) -> None:
+    try:
+        posix.close(descriptor)
+    except OSError as error:
+        if error.errno != 9:  # EBADF: the descriptor listdir itself had open
+            raise CallError("close", (descriptor,), error.errno or 0) from None
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def keeping(call: str, function: Function) -> Function:
+    """`function` of posix, with its OSError turned into a CallError."""
+
+    def kept(*arguments: Any, **named: Any) -> Any:
+        try:
+            return function(*arguments, **named)
+        except OSError as error:
+            raise CallError(call, arguments, error.errno or 0) from None
+
+    return kept  # type: ignore[return-value]
+
+
+chdir = keeping("chdir", posix.chdir)
+chmod = keeping("chmod", posix.chmod)
+execve = keeping("execve", posix.execve)
+fork = keeping("fork", posix.fork)
+mkdir = keeping("mkdir", posix.mkdir)
+open_file = keeping("open", posix.open)
+statvfs = keeping("statvfs", posix.statvfs)
+symlink = keeping("symlink", posix.symlink)
+write = keeping("write", posix.write)
+
+
+def write_file(path: str, content: bytes, mode: int = 0o644) -> None:
+    """Create or overwrite a file with one write(2): what the kernel's own files ask for."""
+    descriptor = open_file(path, posix.O_WRONLY | posix.O_CREAT | posix.O_CLOEXEC, mode)
+    try:
+        posix.write(descriptor, content)
+    except OSError as error:
+        raise CallError(
+            "write", (path, content.decode("utf-8", "replace")), error.errno or 0
+        ) from None
+    finally:
+        posix.close(descriptor)

@@ -1,0 +1,150 @@
+"""Turns the call of a start script into one call of the command line, and ends the process."""
+
+from __future__ import annotations
+
+import posix
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+# What scripts/minictr and script_for() give to `python3 -X utf8 -I -S -c`, followed by the
+# directory of the package, that of its dependencies, the name called as, and the arguments.
+CODE = """import sys
+sys.path += sys.argv[1:3]
+from minictr.start import main
+main()"""
+
+# An exception that nobody caught is our own mistake: the statuses of a launcher's failure.
+BUG = 125
+BUG_DROP_IN = 255
+
+
+def main() -> None:
+    """Run the command line of a start script; never returns."""
+    _, _, _, called_as, *arguments = sys.argv
+    if sys.flags.no_site:
+        sys.meta_path.append(RestOfThePath)
+    end(called_as, arguments)
+
+
+def end(called_as: str, arguments: list[str]) -> None:
+    """Run the command line and end the process with its status; never returns.
+
+    posix._exit saves the 1.4 ms which the interpreter takes to tidy up.
+    """
+    try:
+        status = run(called_as, arguments)
+        flush()
+    except BrokenPipeError:
+        status = 128 + 13  # SIGPIPE: `minictr plan ... | head` ends as any other program does
+    except KeyboardInterrupt:
+        status = 128 + 2
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        status = BUG if called_as == "minictr" else BUG_DROP_IN
+    posix._exit(status)
+
+
+def run(called_as: str, arguments: list[str]) -> int:
+    """Call the command line; gives the exit status, also where a command ends by sys.exit."""
+    from minictr.cli.main import main as command_line
+
+    try:
+        return command_line(called_as, arguments, environment())
+    except SystemExit as wish:
+        if isinstance(wish.code, str):
+            print(wish.code, file=sys.stderr)
+            return 1
+        return wish.code or 0
+
+
+def flush() -> None:
+    """Write out what print() still holds; a stream that the caller closed is None."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def environment() -> dict[str, str]:
+    """Give the caller's environment; bytes that are no UTF-8 become surrogates.
+
+    Where the caller's locale is C, Python sets LC_CTYPE in its own environment (PEP 538): a
+    payload must not see that. proc(5) /proc/pid/environ is the environment as execve(2) left it.
+    The start script's shell adds two variables of its own: `_`, the interpreter's path, and SHLVL,
+    which is 0 exactly where the caller had none.
+    """
+    block = read_whole("/proc/self/environ").decode("utf-8", "surrogateescape")
+    environ: dict[str, str] = {}
+    for entry in block.split("\0"):
+        name, equals, value = entry.partition("=")
+        if equals:
+            environ.setdefault(name, value)  # the first of two wins, as in getenv(3)
+    environ.pop("_", None)
+    if environ.get("SHLVL") == "0":
+        del environ["SHLVL"]
+    return environ
+
+
+def read_whole(path: str) -> bytes:
+    """Read a file of unknown size."""
+    descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    parts = []
+    while part := posix.read(descriptor, 1 << 16):
+        parts.append(part)
+    posix.close(descriptor)
+    return b"".join(parts)
+
+
+class RestOfThePath:
+    """Finds what the two directories of the start script do not hold, by the skipped site module.
+
+    So a dependency may lie elsewhere (a distribution's own package, for instance), and only a
+    program that needs it pays for the search. The last entry of sys.meta_path.
+    """
+
+    @classmethod
+    def find_spec(
+        cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Complete sys.path at the first module that is nowhere, and look again."""
+        if path is not None:
+            return None
+        sys.meta_path.remove(cls)
+        import site
+
+        site.main()
+        for finder in sys.meta_path:
+            if spec := finder.find_spec(name, path, target):
+                return spec
+        return None
+
+
+def script_for(name: str, python: str, package: str, site: str) -> str:
+    """Give the text of a start script for a fixed name and absolute paths, which looks for nothing.
+
+    name     what the program is called as: "singularity", "apptainer", ...
+    python   the interpreter
+    package  the directory that holds minictr/
+    site     the directory that holds its dependencies
+    """
+    words = " ".join(quote(word) for word in (CODE, package, site, name))
+    return f'#!/bin/bash -p\nexec {quote(python)} -X utf8 -IS -c {words} "$@"\n'
+
+
+def here() -> tuple[str, str, str]:
+    """Give the interpreter, package directory and site directory of this very process."""
+    import os
+    import sysconfig
+
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    site = sys.argv[2] if sys.argv[0] == "-c" else sysconfig.get_path("purelib")
+    return sys.executable, package, os.path.abspath(site)
+
+
+def quote(word: str) -> str:
+    """Quote a word for sh."""
+    return "'" + word.replace("'", "'\\''") + "'"

@@ -1,0 +1,59 @@
+"""Value: the base of every immutable record that flows through the program.
+
+It gives what a frozen dataclass gives (constructor, equality, hash, repr) without importing
+dataclasses, which alone costs more start-up time than a whole launch may take.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Self, dataclass_transform
+else:
+
+    def dataclass_transform(**_options: object):
+        return lambda cls: cls
+
+
+@dataclass_transform(frozen_default=True)
+class Value:
+    """A record: fields are the annotations of the class, in order; defaults are class attributes."""
+
+    fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        own = (
+            name
+            for name, kind in cls.__dict__.get("__annotations__", {}).items()
+            if not kind.startswith("ClassVar")
+        )
+        cls.fields = (*cls.fields, *own)
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        if len(values) > len(self.fields):
+            raise TypeError(f"{type(self).__name__} has {len(self.fields)} fields")
+        record = self.__dict__
+        record.update(zip(self.fields, values, strict=False))
+        record.update(named)
+        if len(record) == len(self.fields):
+            return
+        for name in self.fields:
+            if name not in record:
+                record[name] = getattr(type(self), name)  # AttributeError names the missing field
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable: {name} cannot be set")
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.__dict__ == self.__dict__
+
+    def __hash__(self) -> int:
+        return hash((type(self), *(self.__dict__[name] for name in self.fields)))
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{name}={self.__dict__[name]!r}" for name in self.fields)
+        return f"{type(self).__name__}({inner})"
+
+    def replace(self, **changes: Any) -> Self:
+        """The same record with some fields changed."""
+        return type(self)(**{**self.__dict__, **changes})
