@@ -10,8 +10,8 @@ import marshal
 import posix
 
 import minictr
-from minictr.cli.options import ACTION, GLOBAL, KIND, NAMES, REFUSALS
-from minictr.image.index import cache_directory, identity_of, key_of, private
+from minictr.cli.options import ACTION, GLOBAL, KIND, NAME, REFUSED, TEXT
+from minictr.image.index import identity_of, key_of, private
 from minictr.refusal import Refusal
 
 TYPE_CHECKING = False
@@ -20,11 +20,8 @@ if TYPE_CHECKING:
 
 # What one launch alone can mean.
 NO_KEYS = ("help", "version", "config", "pwd", "nocolor")
-KINDS = {
-    row[NAMES].partition(" ")[0]: row[KIND]
-    for row in (*GLOBAL, *ACTION)
-    if row[NAMES].partition(" ")[0] not in NO_KEYS
-}
+KINDS = {row[NAME]: row[KIND] for row in (*GLOBAL, *ACTION) if row[NAME] not in NO_KEYS}
+REFUSALS = {row[NAME]: row[TEXT] for row in REFUSED}
 APPENDED = ("bind", "mount")
 EXPECTED = {
     "bool": "true or false",
@@ -36,12 +33,11 @@ EXPECTED = {
 }
 
 
-def merge(paths: list[str], values: Values, environ: dict[str, str]) -> None:
+def merge(paths: list[str], values: Values, cache: str) -> None:
     """Add what the files say to `values`; a later file wins over an earlier, `values` over both.
 
     --bind and --mount are appended, and of --env each variable counts for itself.
     """
-    cache = cache_directory(environ, environ.get("HOME", ""))
     for path in reversed(paths):
         for key, value in read(path, cache).items():
             known = values.get(key)

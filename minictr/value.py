@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 else:
 
     def dataclass_transform(**_options: object):
+        """What type checkers read, and the interpreter need not."""
         return lambda cls: cls
 
 
 @dataclass_transform(frozen_default=True)
 class Value:
-    """A record: fields are the annotations of the class, in order; defaults are class attributes."""
+    """A record: its fields are the annotations of the class, its defaults the class attributes."""
 
     fields: ClassVar[tuple[str, ...]] = ()
 

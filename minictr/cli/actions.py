@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posix
+
 from minictr.cli import messages, names
 from minictr.host import read_host
 from minictr.image import index
@@ -91,7 +93,7 @@ def _unpacked(request: Request, cache: str) -> Tree:
         request.image,
         cache,
         say=lambda text: messages.say(request, text),
-        progress=request.verbosity >= 0,
+        progress=request.verbosity >= 0 and posix.isatty(2),
     )
 
 

@@ -8,13 +8,15 @@ have pflag's words (github.com/spf13/pflag, flag.go and errors.go), since client
 from __future__ import annotations
 
 from minictr.cli.options import (
+    ALIASES,
     KIND,
-    NAMES,
+    NAME,
     PREFIXES,
-    REFUSALS,
+    REFUSED,
     SHORT,
-    VARIABLE_ROWS,
+    TEXT,
     VARIABLES,
+    variable_rows,
 )
 from minictr.refusal import Refusal
 
@@ -56,8 +58,8 @@ def read_long(
     name, equals, text = flag.partition("=")
     if len(name) < 3 or name[2] == "-":
         raise Refusal("usage", f"bad flag syntax: {flag}")
-    row = flags.get(name)
-    if row is None:
+    row = flags.get(ALIASES.get(name[2:], name[2:]))
+    if row is None or len(name) == 3:
         raise Refusal("usage", f"unknown flag: {name}")
     if equals:
         keep(values, row, text)
@@ -77,7 +79,7 @@ def read_cluster(
     """Keep the shorthands of one -abc; give the position behind it and its argument."""
     letters = flag[1:]
     while letters:
-        row = flags.get("-" + letters[0])
+        row = flags.get(letters[0])
         if row is None:
             raise Refusal("usage", f"unknown shorthand flag: {letter(letters)} in -{letters}")
         if len(letters) > 2 and letters[1] == "=":
@@ -99,15 +101,15 @@ def read_cluster(
 
 def keep(values: Values, row: Row, text: str) -> None:
     """Add what one flag says to `values`, by the kind of its row."""
-    key = row[NAMES].partition(" ")[0]
+    key = row[NAME]
     try:
         add(values, key, row[KIND], text)
     except ValueError as error:
         flags = f"-{row[SHORT]}, --{key}" if row[SHORT] else f"--{key}"
         message = f"invalid argument {quoted(text)} for {quoted(flags)} flag: {error}"
         raise Refusal("usage", message) from None
-    if key in REFUSALS and values[key] is not False:
-        raise Refusal("request", f"--{key} is refused: {REFUSALS[key]}")
+    if row in REFUSED and values[key]:
+        raise Refusal("request", f"--{key} is refused: {row[TEXT]}")
 
 
 def add(values: Values, key: str, kind: str, text: str) -> None:
@@ -172,22 +174,27 @@ def read_variables(environ: Mapping[str, str], values: Values) -> list[str]:
     As in apptainer (pkg/cmdline/env.go): an empty variable sets nothing, a flag on the command line
     wins, but for --bind and --mount, to which variables append.
     """
-    found = []
-    for variable in environ:
-        prefix, _, key = variable.partition("_")
-        if prefix in PREFIXES and key in VARIABLE_ROWS and environ[variable].strip():
-            row = VARIABLE_ROWS[key]
-            order = row[VARIABLES].split().index(key)
-            found.append((PREFIXES.index(prefix), row[NAMES], order, key, variable))
-    if not found:
+    candidates = [
+        (variable, prefix, key)
+        for variable in environ
+        for prefix, _, key in (variable.partition("_"),)
+        if prefix in PREFIXES
+    ]
+    if not candidates:
         return []
+    rows = variable_rows()
+    found = sorted(
+        (PREFIXES.index(prefix), rows[key][VARIABLES].split().index(key), key, variable)
+        for variable, prefix, key in candidates
+        if key in rows and environ[variable].strip()
+    )
     warnings = []
     from_flags = set(values)
     seen: dict[str, str] = {}
-    for _, _, _, key, variable in sorted(found):
+    for _, _, key, variable in found:
         earlier = seen.setdefault(key, variable)
         if earlier == variable:
-            keep_variable(values, from_flags, variable, environ[variable], VARIABLE_ROWS[key])
+            keep_variable(values, from_flags, variable, environ[variable], rows[key])
         elif environ[earlier] != environ[variable]:
             warnings.append(f"{variable} and {earlier} have different values, using the latter")
     return warnings
@@ -195,7 +202,7 @@ def read_variables(environ: Mapping[str, str], values: Values) -> list[str]:
 
 def keep_variable(values: Values, from_flags: set[str], variable: str, text: str, row: Row) -> None:
     """Add one variable's value, unless a flag or an earlier variable set the option."""
-    key, kind = row[NAMES].partition(" ")[0], row[KIND]
+    key, kind = row[NAME], row[KIND]
     if kind != "array" and key in values:
         return
     if key == "env-file" and key in from_flags:

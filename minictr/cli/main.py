@@ -5,9 +5,9 @@ from __future__ import annotations
 import posix
 
 from minictr.cli.grammar import read_flags, read_variables
-from minictr.cli.messages import refuse, tell, write
+from minictr.cli.messages import refuse, write
 from minictr.cli.names import named
-from minictr.cli.options import GLOBAL_FLAGS, flags_of
+from minictr.cli.options import GLOBAL, flags_of, index
 from minictr.refusal import Refusal
 
 TYPE_CHECKING = False
@@ -51,7 +51,7 @@ def main(called_as: str, arguments: list[str], environ: dict[str, str]) -> int:
         arguments = ["--quiet", "run", *arguments]
     command = ""
     try:
-        values, rest = read_flags(arguments, GLOBAL_FLAGS, {})
+        values, rest = read_flags(arguments, index(GLOBAL), {})
         if "help" in values or "version" in values:
             return answer(name, "help" if "help" in values else "version")
         if not rest:
@@ -61,7 +61,8 @@ def main(called_as: str, arguments: list[str], environ: dict[str, str]) -> int:
             return act(name, command, rest, values, environ)
         return dispatch(name, command, rest, environ)
     except Refusal as refusal:
-        status = refuse(name, refusal, command)
+        known = command if command in ACTIONS or command in COMMANDS else ""
+        status = refuse(name, refusal, known)
         if refusal.code == "usage" and name.drop_in:
             print_help(name, command)
         return status
@@ -80,8 +81,6 @@ def act(
         cause = f"requires at least {least} arg(s), only received {len(rest)}"
         raise Refusal("usage", cause)
     request = request_of(name, action, rest, values, environ)
-    for level, text in request.notices:
-        tell(request.program, request.verbosity, level, text)
     if command == "plan":
         from minictr.cli import plan
 
@@ -112,8 +111,9 @@ def configure(name: Name, values: Values, environ: dict[str, str]) -> None:
     found = [path for path in files if exists(path) or path == chosen]
     if found:
         from minictr.config import merge
+        from minictr.image.index import cache_directory
 
-        merge(found, values, environ)
+        merge(found, values, cache_directory(environ, home_directory(environ)))
 
 
 def user_config(environ: dict[str, str]) -> str:

@@ -1,8 +1,8 @@
 """The options, one row each: what they are called, what they take, which variables set them.
 
-A row is (long names, shorthand, kind, variables, argument, text):
+A row is (name, shorthand, kind, variables, argument, text):
 
-long names  separated by spaces; the first is the key under which the value is kept
+name        the long name, under which the value is kept
 kind        bool    true unless =false follows
             string  the last one counts
             number  a decimal number from 0 on
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Row = tuple[str, str, str, str, str, str]
     Table = tuple[Row, ...]
 
-NAMES, SHORT, KIND, VARIABLES, ARGUMENT, TEXT = range(6)
+NAME, SHORT, KIND, VARIABLES, ARGUMENT, TEXT = range(6)
 
 # Prefixes of the variables; where two set the same option, the earlier prefix wins.
 PREFIXES = ("MINICTR", "APPTAINER", "SINGULARITY")
@@ -45,7 +45,7 @@ ACTION: Table = (
      "SOURCE[:TARGET[:ro|rw]][,...]: show a file or directory of the host inside"),
     ("mount", "", "array", "MOUNT", "SPEC",
      "the same as type=bind,source=SOURCE,destination=TARGET[,ro]"),
-    ("pwd cwd", "", "string", "PWD TARGET_PWD CWD TARGET_CWD", "DIR", "where to start, inside"),
+    ("pwd", "", "string", "PWD TARGET_PWD CWD TARGET_CWD", "DIR", "where to start; also --cwd"),
     ("home", "H", "string", "HOME", "SOURCE[:TARGET]", "the home directory, and its place inside"),
     ("no-home", "", "bool", "NO_HOME", "", "do not mount the home directory"),
     ("no-mount", "", "list", "NO_MOUNT", "NAME",
@@ -110,7 +110,7 @@ ACCEPTED: Table = (
     ("no-rocm", "", "bool", "ROCM_OFF NO_ROCM", "", "nothing is bound unless --rocm asks for it"),
     ("no-oci", "", "bool", "NO_OCI", "", "there is no other mode"),
     ("ignore-fakeroot-command", "", "bool", "IGNORE_FAKEROOT_COMMAND", "", "it is never used"),
-    ("no-https nohttps", "", "bool", "NOHTTPS NO_HTTPS", "", "it is about downloads"),
+    ("no-https", "", "bool", "NOHTTPS NO_HTTPS", "", "it is about downloads"),
     ("docker-login", "", "bool", "DOCKER_LOGIN", "", "it is about downloads"),
     ("docker-host", "", "string", "DOCKER_HOST", "URL", "it is about downloads"),
     ("docker-username", "", "string", "DOCKER_USERNAME", "NAME", "it is about downloads"),
@@ -158,42 +158,40 @@ REFUSED: Table = (
 )
 # fmt: on
 
-REFUSALS = {row[NAMES]: row[TEXT] for row in REFUSED}
+ALIASES = {"cwd": "pwd", "nohttps": "no-https"}
 
 
 def index(*tables: Table) -> dict[str, Row]:
-    """Each row of the tables under its flags: "--bind" and "-B"."""
+    """Each row of the tables under its long name and its shorthand, which is one letter."""
     rows: dict[str, Row] = {}
     for table in tables:
         for row in table:
-            for name in row[NAMES].split():
-                rows["--" + name] = row
-            if row[SHORT]:
-                rows["-" + row[SHORT]] = row
+            rows[row[NAME]] = rows[row[SHORT]] = row
+    rows.pop("", None)  # where the rows without a shorthand went
     return rows
-
-
-GLOBAL_FLAGS = index(GLOBAL)
-ACTION_FLAGS = index(ACTION, ACCEPTED, REFUSED)
-
-# Variable without prefix -> its row. --config has one meaning per name (see main.py).
-VARIABLE_ROWS = {
-    variable: row
-    for table in (GLOBAL, ACTION, SHELL, ACCEPTED, REFUSED)
-    for row in table
-    for variable in row[VARIABLES].split()
-}
 
 
 def flags_of(action: str, own_name: bool) -> dict[str, Row]:
     """The flags that `action` ("run", "exec", ...) takes under our own name or another."""
-    if action != "shell" and not own_name:
-        return ACTION_FLAGS
-    return ACTION_FLAGS | index(SHELL if action == "shell" else (), OWN if own_name else ())
+    flags = index(ACTION, ACCEPTED, REFUSED)
+    if action == "shell":
+        flags |= index(SHELL)
+    if own_name:
+        flags |= index(OWN)
+    return flags
+
+
+def variable_rows() -> dict[str, Row]:
+    """Each row that variables can set under the names of these, without prefix."""
+    return {
+        variable: row
+        for table in (GLOBAL, ACTION, SHELL, ACCEPTED, REFUSED)
+        for row in table
+        for variable in row[VARIABLES].split()
+    }
 
 
 def usage(row: Row) -> str:
     """The flags of a row and their argument: "-B, --bind SPEC"."""
-    long = ", ".join("--" + name for name in row[NAMES].split())
     short = f"-{row[SHORT]}, " if row[SHORT] else "    "
-    return f"{short}{long} {row[ARGUMENT]}".rstrip()
+    return f"{short}--{row[NAME]} {row[ARGUMENT]}".rstrip()

@@ -24,8 +24,8 @@ from minictr.image import index
 from minictr.image.describe import describe
 from minictr.image.locks import free, image_lock, temporary_name
 from minictr.image.open import Image, open_image
-from minictr.image.refusals import printable
 from minictr.image.records import read_record, write_entry, write_tree_files
+from minictr.image.refusals import printable
 from minictr.image.removal import remove
 from minictr.image.source import open_source
 from minictr.image.storage import stopped
@@ -133,8 +133,12 @@ def settle(identity: tuple[int, ...]) -> None:
 
 
 def check_unchanged(descriptor: int, image: Image) -> None:
-    """Refuse an image that was written while it was read."""
-    if index.identity_of(os.fstat(descriptor)) != image.identity:
+    """Refuse an image that was written while it was read (or removed: ESTALE over NFS)."""
+    try:
+        identity = index.identity_of(os.fstat(descriptor))
+    except OSError:
+        identity = ()
+    if identity != image.identity:
         raise changed(image)
 
 
@@ -237,7 +241,11 @@ def synchronise(temporary: str, cache: str) -> None:
     """
     command = ["sync", "-f", temporary]
     environment = {"PATH": SYSTEM_PATH, "LC_ALL": "C"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        os.sync()  # every file system of the machine, and without a word about errors
+        return
     if done.returncode == 0:
         return
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):

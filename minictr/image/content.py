@@ -107,7 +107,8 @@ def _is_text(start: bytes) -> bool:
     try:
         text = start.decode()
     except UnicodeDecodeError as error:
-        if error.start < len(start) - 3:  # the window can cut the last character
+        cut = len(start) == WINDOW and error.start > WINDOW - 4
+        if not cut:  # the window can cut the last character
             return False
         text = start[: error.start].decode()
     return all(each.isprintable() or each in "\t\r\n\f" for each in text)

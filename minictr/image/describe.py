@@ -46,7 +46,7 @@ def describe(root: str, kind: str, name: str) -> Tree:
 
 
 def runscript(root: str) -> str:
-    """ "own", "default" for the one that only says there is none, "" without an executable one."""
+    """What Tree.runscript says: "own", "default", or "" where there is no executable one."""
     if not executable(root, RUNSCRIPT):
         return ""
     words = commands(read(root, RUNSCRIPT)).rstrip(";")

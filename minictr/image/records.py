@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 import os
+from typing import Any
 
 from minictr.image.index import FORMAT
 from minictr.image.manifest import Entry, Manifest
@@ -67,7 +68,7 @@ def read(path: str) -> tuple:  # type: ignore[type-arg]
     return fields if isinstance(fields, tuple) and fields[:1] == (FORMAT,) else ()
 
 
-def write(path: str, fields: tuple[object, ...]) -> None:
+def write(path: str, fields: tuple[Any, ...]) -> None:
     """Write a new file of mode 0600, on the disk when this returns."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "wb") as file:

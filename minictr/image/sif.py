@@ -17,6 +17,7 @@ LAUNCH = b"#!/usr/bin/env run-singularity\n"
 MAGIC = b"SIF_MAGIC\0"
 MAGIC_AT = 32
 VERSION = b"01\0"
+VERSION_AT = 42
 
 HEADER = struct.Struct("<32s10s3s3s16s8q")  # 128 bytes at the beginning of the file
 DESCRIPTOR = struct.Struct("<i?IIIqqqqqqq128s384s")  # 585 bytes, packed
@@ -86,7 +87,13 @@ ARCHITECTURES = {
 GROUP_MASK = 0xF0000000
 
 # Where each field stands, for the proof of a refusal.
-HEADER_FIELDS = {"magic": 32, "version": 42, "dtotal": 88, "descroff": 96, "descrlen": 104}
+HEADER_FIELDS = {
+    "magic": MAGIC_AT,
+    "version": VERSION_AT,
+    "dtotal": 88,
+    "descroff": 96,
+    "descrlen": 104,
+}
 USED_AT = 4
 DESCRIPTOR_FIELDS = {"offset": 17, "size": 25, "extra": 201}
 
@@ -139,10 +146,14 @@ class Partition(Value):
 def is_sif(start: bytes) -> bool:
     """Whether a file that begins with `start` is a SIF, whole, cut short or with its magic damaged.
 
-    A launch line with padding is a SIF's: in the 2.x form the file system follows at once.
+    A launch line alone does not tell: in the 2.x form squashfs or ext, which begins with zeros,
+    follows it at once.
     """
-    launch = start.startswith(LAUNCH + b"\0")
-    return launch or start[MAGIC_AT:].startswith(MAGIC[:-1])
+    magic = start[MAGIC_AT : MAGIC_AT + len(MAGIC)]
+    if magic.startswith(MAGIC[:-1]):
+        return True
+    cut = len(magic) < len(MAGIC) and MAGIC.startswith(magic)
+    return start.startswith(LAUNCH + b"\0") and (cut or start[VERSION_AT:].startswith(VERSION))
 
 
 def read_header(source: Source, start: bytes) -> Header:

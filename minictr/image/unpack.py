@@ -20,7 +20,7 @@ from typing import IO
 
 from minictr.image.manifest import Manifest, take
 from minictr.image.open import Image
-from minictr.image.refusals import printable
+from minictr.image.refusals import printable, refuse
 from minictr.image.storage import stopped
 from minictr.refusal import Refusal
 
@@ -35,8 +35,8 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # of the cache cannot hold. The launcher brings its own /dev; a socket or FIFO without the process
 # that listens is of no use.
 NOT_CREATED = re.compile(
-    r"create_inode: (could not|failed to) create ((block|character) device|fifo|socket) .*, because "
-    r"(you're not superuser!|Operation not permitted|Operation not supported)$"
+    r"create_inode: (could not|failed to) create ((block|character) device|fifo|socket) .*, "
+    r"because (you're not superuser!|Operation not permitted|Operation not supported)$"
 )
 # What changes nothing in a tree that one user owns: with a single mapped id every owner is the
 # caller, and a terminal's width or the limit of open files matter to unsquashfs alone.
@@ -87,16 +87,20 @@ def start(
     command: list[str], descriptors: tuple[int, ...], progress: bool
 ) -> subprocess.Popen[str]:
     """Start unsquashfs with words in the C locale, for they are read by a program."""
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if progress else subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        pass_fds=descriptors,
-        env={"PATH": SYSTEM_PATH, "LC_ALL": "C"},
-        text=True,
-        errors="surrogateescape",
-    )
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if progress else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=descriptors,
+            env={"PATH": SYSTEM_PATH, "LC_ALL": "C"},
+            text=True,
+            errors="surrogateescape",
+        )
+    except OSError as error:
+        proof = f"{command[0]}: {os.strerror(error.errno or 0)}"
+        raise Refusal("MC0000", "unsquashfs cannot be started", proof) from error
 
 
 def command_for(descriptor: int, image: Image, root: str, progress: bool) -> list[str]:
@@ -136,7 +140,7 @@ def room_for(image: Image, directory: str) -> None:
     refusal = stopped(errno.ENOSPC, directory)
     raise Refusal(
         "MC0122",
-        f"{printable(image.path)} needs more inodes than are left for the cache directory {directory}",
+        f"{printable(image.path)} needs more inodes than the cache directory {directory} has left",
         f"superblock: {image.inodes} inodes; {refusal.proof}",
         refusal.fix,
     )
@@ -147,7 +151,11 @@ def hash_range(descriptor: int, image: Image) -> str:
     digest = hashlib.sha256()
     position, end = image.offset, image.offset + image.size
     while position < end:
-        piece = os.pread(descriptor, min(PIECE, end - position), position)
+        try:
+            piece = os.pread(descriptor, min(PIECE, end - position), position)
+        except OSError as error:
+            name = errno.errorcode.get(error.errno or 0, str(error.errno))
+            raise refuse("call", image.path, f"byte {position}", call="pread(2)", errno=name) from None
         if not piece:
             proof = f"end of file at byte {position}, expected at {end} or later"
             raise damaged(image, proof)

@@ -1,4 +1,4 @@
-"""Classic BPF as seccomp(2) runs it: ask a compiled filter, or put filters one behind another.
+"""Classic BPF as seccomp(2) runs it: put small programs together, and ask what one answers.
 
 A filter is `bytes`: struct sock_filter (linux/filter.h), eight bytes an instruction, in the byte
 order of x86_64 and aarch64 (little). It looks at one struct seccomp_data (linux/seccomp.h).
@@ -30,7 +30,8 @@ X32_BIT = 0x40000000
 BPF_MAXINSNS = 4096  # linux/bpf_common.h: seccomp(2) refuses a longer program with EINVAL
 
 _INSTRUCTION = struct.Struct("<HBBI")  # code, jump if true, jump if false, constant
-_RETURN, _JUMP, _LOAD, _AND = 0x06, 0x05, 0x20, 0x54
+_RETURN, _JUMP, _LOAD, _AND, _EQUAL = 0x06, 0x05, 0x20, 0x54, 0x15
+_NUMBER_AT, _ARCHITECTURE_AT = 0, 4  # offsets in struct seccomp_data
 _COMPARE = {
     0x15: lambda a, k: a == k,
     0x25: lambda a, k: a > k,
@@ -78,3 +79,22 @@ def in_order(programs: list[bytes], undecided: int) -> bytes:
                 instruction = (_JUMP, 0, 0, length - at - 1)
             joined.append(_INSTRUCTION.pack(*instruction))
     return b"".join(joined) + programs[-1]
+
+
+def by_number(abis: tuple[str, ...], actions: dict[int, int], undecided: int) -> bytes:
+    """A program that gives each call number its action, on every one of `abis`.
+
+    For calls that libseccomp does not know. Calls from 403 on have one number on every
+    architecture (with bit 30 on x32); older ones are for a single ABI only.
+    """
+    architectures = sorted({AUDIT_ARCH["x86_64" if abi == "x32" else abi] for abi in abis})
+    program = [(_LOAD, 0, 0, _ARCHITECTURE_AT)]
+    for left, architecture in zip(range(len(architectures), 0, -1), architectures, strict=True):
+        program.append((_EQUAL, left, 0, architecture))
+    program += [(_RETURN, 0, 0, undecided), (_LOAD, 0, 0, _NUMBER_AT)]
+    if "x32" in abis:
+        program.append((_AND, 0, 0, 0xFFFFFFFF ^ X32_BIT))
+    for number, action in sorted(actions.items()):
+        program += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, action)]
+    program.append((_RETURN, 0, 0, undecided))
+    return b"".join(_INSTRUCTION.pack(*instruction) for instruction in program)

@@ -28,7 +28,7 @@ class Channel:
     def send(self, word: str, *rest: object) -> None:
         """Send one word. A reader that is gone is the reader's business: EPIPE is tolerated."""
         try:
-            self.end.send(marshal.dumps((word, rest)), _socket.MSG_NOSIGNAL)
+            self.end.send(marshal.dumps((word, rest)), _socket.MSG_NOSIGNAL)  # type: ignore[arg-type]
         except BrokenPipeError:
             pass
 

@@ -2,7 +2,7 @@
 
 libseccomp alone would lose rules: of `refuse ioctl(TIOCSTI)` and `allow ioctl`, it keeps the
 second. So a profile becomes up to four programs, asked one behind another (bpf.in_order):
-refusals with conditions, permissions with conditions, calls younger than libseccomp, the rest.
+refusals with conditions, permissions with conditions, calls younger than libseccomp, all others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ import pyseccomp
 from minictr.refusal import Refusal
 from minictr.runtime import bpf
 from minictr.runtime.profile import Comparison, Profile, Rule, abis_of
+from minictr.runtime.young_calls import ONE_MACHINE, SHARED
 from minictr.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # What the earlier programs return for "ask the next one". No profile can ask for SCMP_ACT_TRACE.
 _UNDECIDED = bpf.SECCOMP_RET_TRACE | 0xC7
@@ -43,32 +48,6 @@ _OPERATORS = {
 _MULTIPLEXED = (*range(-120, -100), *range(-224, -200))
 _UNKNOWN = -1  # __NR_SCMP_ERROR
 
-# Calls younger than the libseccomp of Debian 12, by name: the number every architecture shares
-# (include/uapi/asm-generic/unistd.h), or the one of a single machine. libseccomp takes a number
-# it cannot name, but only for the machine's own ABI.
-_YOUNG = {
-    "cachestat": 451,
-    "fchmodat2": 452,
-    "map_shadow_stack": 453,
-    "futex_wake": 454,
-    "futex_wait": 455,
-    "futex_requeue": 456,
-    "statmount": 457,
-    "listmount": 458,
-    "lsm_get_self_attr": 459,
-    "lsm_set_self_attr": 460,
-    "lsm_list_modules": 461,
-    "mseal": 462,
-    "setxattrat": 463,
-    "getxattrat": 464,
-    "listxattrat": 465,
-    "removexattrat": 466,
-    "open_tree_attr": 467,
-    "file_getattr": 468,
-    "file_setattr": 469,
-}
-_ONE_MACHINE = {"uretprobe": {"x86_64": 335}, "uprobe": {"x86_64": 336}, "riscv_hwprobe": {}}
-
 # What the launcher's own code calls between loading the filter and the payload's first
 # instruction, with arguments as they occur (strace): the channel's words and the end.
 NEEDED = (
@@ -82,13 +61,12 @@ NEEDED = (
 class Filter(Value):
     """A compiled profile.
 
-    bpf          struct sock_filter, eight bytes each
-    native_only  calls that the installed libseccomp does not know: their rules hold for the
-                 machine's own ABI; programs of its 32-bit ABIs get the default action
+    bpf        struct sock_filter, eight bytes each
+    by_number  calls that the installed libseccomp does not know, added by their numbers
     """
 
     bpf: bytes
-    native_only: tuple[str, ...]
+    by_number: tuple[str, ...]
 
 
 def compile_filter(profile: Profile, machine: str, keep_capabilities: bool) -> Filter:
@@ -122,13 +100,20 @@ def _is_young(name: str) -> bool:
 
 def _check_names(rule: Rule) -> None:
     """A call that neither libseccomp nor this file knows is a misspelling."""
-    for name in rule.syscalls:
-        if _is_young(name) and name not in _YOUNG and name not in _ONE_MACHINE:
+    for name in filter(_is_young, rule.syscalls):
+        if name not in SHARED and name not in ONE_MACHINE:
             raise Refusal(
                 "MC0502",
                 f'{rule.place}: unknown system call "{name}"',
                 f"{libseccomp_version()} knows no such call on any architecture",
                 f"Correct the name in {rule.place}.",
+            )
+        if rule.when:
+            raise Refusal(
+                "MC0503",
+                f'{rule.place}: conditions on the young system call "{name}"',
+                f"{libseccomp_version()} does not know it, and conditions need libseccomp",
+                f'Give "{name}" a rule without conditions.',
             )
 
 
@@ -165,46 +150,51 @@ def _check_verdicts(rules: list[Rule]) -> None:
 
 def _programs(default: int, rules: list[Rule], abis: tuple[str, ...]) -> list[bytes]:
     """The programs in the order in which they are asked; those without a rule are left out."""
-    known = [_only(rule, young=False) for rule in rules]
-    refusals = [r for r in known if r.when and r.action not in _PERMITTING]
-    permissions = [r for r in known if r.when and r.action in _PERMITTING]
-    young = [_only(rule, young=True) for rule in rules]
+    refusals = [r for r in rules if r.when and r.action not in _PERMITTING]
+    permissions = [r for r in rules if r.when and r.action in _PERMITTING]
     # A refusal which libseccomp would widen to every socketcall(2) leaves 32-bit x86 out.
-    narrow = [_multiplexed(r, True) for r in refusals]
-    wide = [_multiplexed(r, False) for r in refusals]
-    no_x86 = tuple(abi for abi in abis if abi != "x86")
     stages = [
-        (narrow, no_x86),
-        (wide, abis),
+        ([_only(r, _is_multiplexed) for r in refusals], tuple(a for a in abis if a != "x86")),
+        ([_without(r, _is_multiplexed) for r in refusals], abis),
         (permissions, abis),
-        ([r for r in young if r.when and r.action not in _PERMITTING], abis[:1]),
-        ([r for r in young if r.when and r.action in _PERMITTING], abis[:1]),
-        ([r for r in young if not r.when], abis[:1]),
     ]
     programs = [
         _program(_UNDECIDED, _UNDECIDED, stage, over)
         for stage, over in stages
         if any(rule.syscalls for rule in stage)
     ]
-    rest = [r for r in known if not r.when and r.action != default]
+    general = [r for r in rules if not r.when]
+    programs += _young_programs(general, abis)
+    known = [_without(r, _is_young) for r in general if r.action != default]
     # An ABI the profile does not speak for (32-bit programs where it lists none): the numbers
     # mean other calls there, so no answer is safe but death. Of the process, not of the thread
     # as libseccomp would have it: a program that lost one thread hangs, and nobody sees why.
-    return [*programs, _program(default, bpf.SECCOMP_RET_KILL_PROCESS, rest, abis)]
+    return [*programs, _program(default, bpf.SECCOMP_RET_KILL_PROCESS, known, abis)]
 
 
-def _only(rule: Rule, young: bool) -> Rule:
-    return rule.replace(syscalls=tuple(n for n in rule.syscalls if _is_young(n) == young))
+def _young_programs(rules: list[Rule], abis: tuple[str, ...]) -> list[bytes]:
+    """Calls that libseccomp does not know: those with a shared number, those of this machine."""
+    shared, own = {}, {}
+    for rule in reversed(rules):  # of two verdicts the first one holds, as with libseccomp
+        for name in filter(_is_young, rule.syscalls):
+            if name in SHARED:
+                shared[SHARED[name]] = rule.action
+            elif abis[0] in ONE_MACHINE[name]:
+                own[ONE_MACHINE[name][abis[0]]] = rule.action
+    programs = [(abis, shared), (abis[:1], own)]
+    return [bpf.by_number(over, actions, _UNDECIDED) for over, actions in programs if actions]
 
 
-def _multiplexed(rule: Rule, wanted: bool) -> Rule:
-    x86 = pyseccomp.Arch.X86
-    names = (
-        name
-        for name in rule.syscalls
-        if (pyseccomp.resolve_syscall(x86, name) in _MULTIPLEXED) == wanted
-    )
-    return rule.replace(syscalls=tuple(names))
+def _is_multiplexed(name: str) -> bool:
+    return pyseccomp.resolve_syscall(pyseccomp.Arch.X86, name) in _MULTIPLEXED
+
+
+def _only(rule: Rule, which: Callable[[str], bool]) -> Rule:
+    return rule.replace(syscalls=tuple(name for name in rule.syscalls if which(name)))
+
+
+def _without(rule: Rule, which: Callable[[str], bool]) -> Rule:
+    return rule.replace(syscalls=tuple(name for name in rule.syscalls if not which(name)))
 
 
 def _program(default: int, bad_arch: int, rules: list[Rule], abis: tuple[str, ...]) -> bytes:
@@ -219,30 +209,21 @@ def _program(default: int, bad_arch: int, rules: list[Rule], abis: tuple[str, ..
     program.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, _TREE)
     program.set_attr(pyseccomp.Attr.ACT_BADARCH, bad_arch)
     for rule in rules:
-        _add(program, rule, abis[0])
+        _add(program, rule)
     with tempfile.TemporaryFile() as file:
-        program.export_bpf(file)  # type: ignore[arg-type]
+        program.export_bpf(file)
         file.seek(0)
         return file.read()
 
 
-def _add(program: pyseccomp.SyscallFilter, rule: Rule, machine: str) -> None:
+def _add(program: pyseccomp.SyscallFilter, rule: Rule) -> None:
     for name in rule.syscalls:
-        number = _number(name, machine)
         for comparisons in rule.when or ((),):
             arguments = [_argument(comparison) for comparison in comparisons]
             try:
-                if number is not None:
-                    program.add_rule(rule.action, number, *arguments)
+                program.add_rule(rule.action, _resolve(name), *arguments)
             except OSError as error:
                 raise _refused(rule, name, error) from None
-
-
-def _number(name: str, machine: str) -> int | None:
-    """The number to add a rule by: the running machine's, which libseccomp translates."""
-    if not _is_young(name):
-        return _resolve(name)
-    return _YOUNG.get(name) or _ONE_MACHINE[name].get(machine)
 
 
 def _argument(comparison: Comparison) -> pyseccomp.Arg:
@@ -302,7 +283,7 @@ def action_name(action: int) -> str:
 
 
 def libseccomp_version() -> str:
-    """ "libseccomp.so.2.5.4": the file that is mapped, as pyseccomp has no call for it."""
+    """The file that is mapped, "libseccomp.so.2.5.4": pyseccomp has no call for the version."""
     with open("/proc/self/maps") as maps:
         names = {line.rpartition("/")[2].strip() for line in maps if "/libseccomp.so" in line}
     return " ".join(sorted(names)) or "libseccomp"

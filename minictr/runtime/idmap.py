@@ -171,7 +171,7 @@ def _privileged(path: str) -> bool:
 
 
 def _text(lines: tuple[Line, ...]) -> bytes:
-    return "".join("%d %d %d\n" % line for line in lines).encode()
+    return "".join(f"{inside} {outside} {count}\n" for inside, outside, count in lines).encode()
 
 
 def _run_both(pid: int, jobs: zip[tuple[str, tuple[Line, ...]]]) -> None:

@@ -74,7 +74,7 @@ class Failure(Value):
 
 
 def launch(plan: Plan, trace: Trace | None = None) -> Exit | Failure:
-    """Carry the plan out. After a Failure the witness is alive: call `dismiss` when done with it."""
+    """Carry the plan out. After a Failure the witness is alive until `dismiss` is called."""
     failure = _prepare(plan)
     if failure:
         return failure

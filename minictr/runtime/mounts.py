@@ -156,6 +156,7 @@ class MountMinimalDev(Step):
 
 
 def exists(path: str) -> bool:
+    """Whether there is something at `path`, links followed."""
     try:
         posix.stat(path)
     except OSError:

@@ -31,11 +31,12 @@ class RaiseLoopback(Step):
 
     def run(self, process: Process) -> None:
         try:
-            with _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM) as any_socket:
-                request = self.name.encode().ljust(_IFREQ, b"\0")
-                answer = fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request)
-                flags = int.from_bytes(answer[_IFNAMSIZ : _IFNAMSIZ + 2], "little") | _IFF_UP
-                changed = answer[:_IFNAMSIZ] + flags.to_bytes(2, "little")
-                fcntl.ioctl(any_socket, _SIOCSIFFLAGS, changed.ljust(_IFREQ, b"\0"))
+            any_socket = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+            request = self.name.encode().ljust(_IFREQ, b"\0")
+            answer = fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request)
+            flags = int.from_bytes(answer[_IFNAMSIZ : _IFNAMSIZ + 2], "little") | _IFF_UP
+            changed = answer[:_IFNAMSIZ] + flags.to_bytes(2, "little")
+            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, changed.ljust(_IFREQ, b"\0"))
+            any_socket.close()
         except OSError as error:
             raise CallError("ioctl", ("SIOCSIFFLAGS", self.name), error.errno or 0) from None

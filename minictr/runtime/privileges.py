@@ -5,7 +5,7 @@ from __future__ import annotations
 import _prctl
 
 from minictr.runtime.step import Process, Step
-from minictr.runtime.syscalls import CallError, capset_none, close_range
+from minictr.runtime.syscalls import CallError, capset_none, close_range, drop_from_bounding_set
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _LAST_DESCRIPTOR = 0x7FFFFFFF
 _MAX_CAPABILITIES = 64
 _SIGKILL = 9
+_EINVAL = 22
 
 
 def _prctl_call(name: str, *arguments: int | str) -> int | None:
@@ -38,12 +39,11 @@ class DropBoundingSet(Step):
     def run(self, process: Process) -> None:
         for capability in range(_MAX_CAPABILITIES):
             try:
-                _prctl.prctl(_prctl.PR_CAPBSET_DROP, capability)
-            except OSError as error:
-                if error.errno == 22 and capability:
+                drop_from_bounding_set(capability)
+            except CallError as refused:
+                if refused.errno == _EINVAL and capability:
                     return
-                name, number = "PR_CAPBSET_DROP", capability
-                raise CallError("prctl", (name, number), error.errno or 0) from None
+                raise
 
 
 class DropCapabilities(Step):

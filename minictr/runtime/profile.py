@@ -43,8 +43,8 @@ _ACTIONS = {
     "kill_thread": bpf.SECCOMP_RET_KILL_THREAD,
 }
 _COMPARISON = re.compile(r"arg([0-5])(?: *& *(\w+))? *(==|!=|<=|>=|<|>) *(\w+)")
-_TOP = {"default_action": str, "architectures": list, "group": list}
-_GROUP = {
+_TOP: dict[str, type] = {"default_action": str, "architectures": list, "group": list}
+_GROUP: dict[str, type] = {
     "name": str,
     "why": str,
     "action": str,
@@ -145,17 +145,26 @@ def _text(path: str) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
         raise unreadable(path, "cannot be opened", f"open(2): {error}") from None
-    with open(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise unreadable(path, "is not a regular file", f"stat(2): mode {mode:o}")
-        content = file.read(_LARGEST + 1)
-    if len(content) > _LARGEST:
-        raise unreadable(path, "is longer than a profile can be", f"more than {_LARGEST} bytes")
+    try:
+        content = _content(path, descriptor)
+    finally:
+        os.close(descriptor)
     try:
         return content.decode()
     except UnicodeDecodeError as error:
         raise unreadable(path, "is not text", f"byte {error.start}: {error.reason}") from None
+
+
+def _content(path: str, descriptor: int) -> bytes:
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        raise unreadable(path, "is not a regular file", f"stat(2): mode {mode:o}")
+    content = b""
+    while more := os.read(descriptor, _LARGEST):
+        content += more
+        if len(content) > _LARGEST:
+            raise unreadable(path, "is longer than a profile can be", f"more than {_LARGEST} bytes")
+    return content
 
 
 def _profile(path: str, digest: str, table: dict[str, object]) -> Profile:

@@ -212,7 +212,7 @@ def _comparison(place: str, argument: object) -> Comparison:
     _check(place, argument, _ARGUMENT)
     assert isinstance(argument, dict)
     index, operator = argument.get("index"), argument.get("op")
-    if index not in range(6):
+    if not isinstance(index, int) or not 0 <= index <= 5:
         raise unknown(place, f"no system call has an argument {index}", "0 to 5")
     if operator not in _OPERATORS:
         raise unknown(place, f'unknown operator "{operator}"', " ".join(_OPERATORS))

@@ -12,6 +12,7 @@ import posix
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from minictr.runtime.filter import Filter
 
@@ -34,7 +35,7 @@ def filter_for(
 
     cache  the cache directory, "" for none; what cannot be read or kept there is compiled again
     say    is told, in one sentence each, what -v prints
-    Refusals: MC0501 to MC0504, from profile.py and filter.py.
+    Refusals: MC0501 to MC0504, from profile.py and filter.py, and MC0505.
     """
     if profile == "unconfined":
         return b""
@@ -90,13 +91,14 @@ def _cached(file: str, name: str, release: str) -> bytes:
 def _compiled(path: str, keep: bool, cache: str, name: str, say: Callable[[str], None]) -> bytes:
     import time
 
-    from minictr.runtime.filter import compile_filter, libseccomp_version
     from minictr.runtime.profile import read_profile
 
     began = time.time_ns()
     machine = posix.uname()
     profile = read_profile(path)
-    compiled = compile_filter(profile, machine.machine, keep)
+    compiler = _compiler()
+    compiled = compiler.compile_filter(profile, machine.machine, keep)
+    program: bytes = compiled.bpf
     _tell(compiled, path, say)
     identity = posix.stat(path)
     # A change while it was read, or a second one within a tick of the clock files are dated by,
@@ -104,17 +106,32 @@ def _compiled(path: str, keep: bool, cache: str, name: str, say: Callable[[str],
     if _name(identity, machine.machine, keep) != name or began - identity.st_ctime_ns < _RACY:
         say(f"seccomp filter not cached: {path} changed this very moment")
     elif cache:
-        origin = (profile.digest, libseccomp_version(), compiled.native_only)
-        record = marshal.dumps((_FORMAT, name, machine.release, compiled.bpf, *origin))
+        origin = (profile.digest, compiler.libseccomp_version(), compiled.by_number)
+        record = marshal.dumps((_FORMAT, name, machine.release, program, *origin))
         _keep(f"{cache}/filters", name, record, say)
-    return compiled.bpf
+    return program
+
+
+def _compiler() -> ModuleType:
+    """filter.py, which alone imports pyseccomp; MC0505 where that or its C library is absent."""
+    try:
+        from minictr.runtime import filter as compiler
+    except (ImportError, RuntimeError, OSError) as error:  # pyseccomp raises all three
+        from minictr.refusal import Refusal
+
+        raise Refusal(
+            "MC0505",
+            "The seccomp profile cannot be compiled: libseccomp is not installed",
+            f"import pyseccomp: {error}",
+            "apt-get install libseccomp2, or run with --security seccomp:unconfined",
+        ) from None
+    return compiler
 
 
 def _tell(compiled: Filter, path: str, say: Callable[[str], None]) -> None:
     say(f"seccomp profile {path}: {len(compiled.bpf) // 8} BPF instructions, compiled")
-    if compiled.native_only:
-        names = ", ".join(compiled.native_only)
-        say(f"libseccomp does not know {names}: 32-bit programs get the default action for them")
+    if compiled.by_number:
+        say(f"libseccomp does not know {', '.join(compiled.by_number)}: added by number")
 
 
 def _keep(directory: str, name: str, record: bytes, say: Callable[[str], None]) -> None:

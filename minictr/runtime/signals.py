@@ -21,8 +21,11 @@ _WAITED = FORWARDED | {_SIGCHLD}
 
 
 def expect_children() -> None:
-    """A caller that ignores SIGCHLD hands that on, and the kernel then reaps our children itself
-    and their exit status is lost: wait(2)."""
+    """Have our children wait to be reaped.
+
+    A caller that ignores SIGCHLD hands that on over execve(2); the kernel then reaps our children
+    itself and their exit status is lost: wait(2), NOTES.
+    """
     _signal.signal(_SIGCHLD, _signal.SIG_DFL)
 
 

@@ -62,7 +62,7 @@ class _Function(_ctypes.CFuncPtr):
     _restype_ = _Long
 
 
-_libc = _ctypes.dlopen(None, 0)
+_libc = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]  # this process, as dlopen(3) has it
 
 
 def _function(name: str, *kinds: Any) -> Any:
@@ -76,6 +76,7 @@ _umount2 = _function("umount2", _String, _Long)
 _unshare = _function("unshare", _Long)
 _sethostname = _function("sethostname", _String, _Long)
 _capset = _function("capset", _String, _String)
+_prctl = _function("prctl", _Long, _Long, _Long, _Long, _Long)
 _syscall = _function("syscall", _Long, _Long, _Long, _Long, _Long, _Long)
 _syscall_paths = _function("syscall", _Long, _String, _String)
 _syscall_setattr = _function("syscall", _Long, _Long, _String, _Long, _String, _Long)
@@ -184,7 +185,14 @@ def mount_setattr(target: str, attributes: int) -> None:
 # --- confinement ------------------------------------------------------------------------------
 
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
+_PR_CAPBSET_DROP = 24
 _SECCOMP_SET_MODE_FILTER = 1
+
+
+def drop_from_bounding_set(capability: int) -> None:
+    """prctl(2) PR_CAPBSET_DROP, by number: python-prctl refuses those its headers lack."""
+    result = _prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    _checked(result, "prctl", "PR_CAPBSET_DROP", capability)
 
 
 def capset_none() -> None:

@@ -1,0 +1,2 @@
+#!/bin/sh
+export HELLO_FROM="hello.sif"

@@ -1,0 +1,83 @@
+"""`minictr build`: write an image."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from minictr.image.build import COMPRESSORS, build
+from minictr.refusal import Refusal
+
+USAGE = f"""\
+Usage: minictr build [options] OUT.sif DIRECTORY
+
+  write DIRECTORY, a root file system, as the SIF image OUT.sif
+
+Options:
+  -F, --force             replace OUT.sif
+      --compressor NAME   {", ".join(COMPRESSORS)}; gzip if not given
+      --recipe FILE       a definition file to keep in the image
+
+SOURCE_DATE_EPOCH, seconds since 1970, stands for the time in the image: the same tree then gives
+the same bytes.
+"""
+
+WITH_VALUE = {"--compressor": "gzip", "--recipe": ""}
+
+
+def main(arguments: list[str], environ: dict[str, str]) -> int:
+    """Carry out `minictr build ARGUMENTS`; gives the exit status. Raises Refusal."""
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(USAGE, end="")
+        return 0
+    flags, paths = parse(arguments)
+    if len(paths) != 2:
+        raise usage(f"2 arguments are needed, {len(paths)} were given")
+    check_epoch(environ)
+    # Ending by an exception removes the unfinished file, and mksquashfs with it.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    recipe = text_of(flags["--recipe"]) if flags["--recipe"] else ""
+    output, directory = paths
+    build(output, directory, flags["--compressor"], recipe, "--force" in flags, sys.stderr.isatty())
+    return 0
+
+
+def parse(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
+    """(flags and their values, the other arguments); flags may stand anywhere."""
+    flags = dict(WITH_VALUE)
+    paths = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if name in WITH_VALUE:
+            flags[name] = value if equals else next(rest, "")
+        elif argument in ("-F", "--force"):
+            flags["--force"] = "yes"
+        elif argument.startswith("-"):
+            raise usage(f"unknown flag: {argument}")
+        else:
+            paths.append(argument)
+    if flags["--compressor"] not in COMPRESSORS:
+        raise usage(f"there is no compressor {flags['--compressor']!r}")
+    return flags, paths
+
+
+def check_epoch(environ: dict[str, str]) -> None:
+    """Refuse a SOURCE_DATE_EPOCH that is no number before any work is done."""
+    epoch = environ.get("SOURCE_DATE_EPOCH", "0")
+    if epoch and not (epoch.isascii() and epoch.isdigit()):
+        raise usage(f"SOURCE_DATE_EPOCH is {epoch!r}, not a number of seconds")
+
+
+def text_of(path: str) -> str:
+    """The text of a file named on the command line."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError as error:
+        raise usage(f"{path} cannot be read: {error.strerror}") from error
+
+
+def usage(cause: str) -> Refusal:
+    """The refusal of a command line."""
+    return Refusal("usage", cause, "", "minictr build --help")

@@ -1,0 +1,159 @@
+"""`minictr cache`: list, remove and verify the unpacked images."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import pwd
+import sys
+import time
+
+from minictr.image.cache import prepare
+from minictr.image.index import cache_directory
+from minictr.image.inventory import Cached, discard, inventory, tidy, verify
+from minictr.refusal import Refusal
+
+USAGE = """\
+Usage: minictr cache list [--json]
+       minictr cache clean [--all | NAME...]
+       minictr cache verify [NAME...]
+
+  list    what the cache holds
+  clean   remove trees whose image file is gone or was changed, and what killed processes left;
+          --all: every tree that no container uses; NAME: this one (the beginning is enough)
+  verify  compare each tree with what was recorded when it was unpacked (sizes, times and modes of
+          all entries; contents are not read); status 1 when one differs
+"""
+
+SHORT = 12  # digits of a name that are shown
+SHOWN = 10  # differences that are shown of one tree
+UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def main(arguments: list[str], environ: dict[str, str]) -> int:
+    """Carry out `minictr cache ARGUMENTS`; gives the exit status. Raises Refusal."""
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(USAGE, end="")
+        return 0
+    command, *rest = arguments
+    flags = {each for each in rest if each.startswith("-")}
+    names = [each for each in rest if not each.startswith("-")]
+    known = {"list": {"--json"}, "clean": {"--all"}, "verify": set()}
+    if command not in known:
+        raise Refusal("usage", f'unknown command "{command}"', "", "minictr cache --help")
+    wrong = sorted(flags - known[command]) + (names if command == "list" else [])
+    if wrong or (flags and names):
+        word = wrong[0] if wrong else names[0]
+        raise Refusal("usage", f"unexpected argument: {word}", "", "minictr cache --help")
+    cache = cache_directory(environ, home())
+    if not os.path.isdir(cache):
+        return show([], bool(flags)) if command == "list" else unknown(names)
+    prepare(cache)
+    if command == "list":
+        return show(inventory(cache), "--json" in flags)
+    trees = chosen(inventory(cache), names)
+    if command == "verify":
+        return check(trees)
+    return clean(cache, trees, everything=bool(flags or names), named=bool(names))
+
+
+def home() -> str:
+    """The caller's home in the user database, where `minictr run` looks for the cache too."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""
+
+
+def chosen(trees: list[Cached], names: list[str]) -> list[Cached]:
+    """The trees whose names begin with one of `names`; all of them when there is none."""
+    found = []
+    for name in names:
+        matching = [tree for tree in trees if tree.name.startswith(name)]
+        if len(matching) != 1:
+            unknown([name], len(matching))
+        found += matching
+    return found if names else trees
+
+
+def unknown(names: list[str], count: int = 0) -> int:
+    """Refuse a name that stands for no tree or for several; 0 when there is none to refuse."""
+    if not names:
+        return 0
+    what = f"{count} trees have" if count else "no tree has"
+    raise Refusal("usage", f"{what} a name that begins with {names[0]}", "", "minictr cache list")
+
+
+def show(trees: list[Cached], as_json: bool) -> int:
+    """Print the list, as a table or as JSON."""
+    if as_json:
+        print(json.dumps([as_object(tree) for tree in trees], indent=2))
+        return 0
+    print(f"{'NAME':{SHORT}}  {'SIZE':>8}  {'INODES':>7}  {'LAST USED':16}  {'IN USE':6}  IMAGE")
+    for tree in trees:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(tree.used))
+        busy = "yes" if tree.busy else "no"
+        images = ", ".join(tree.images)
+        print(
+            f"{tree.name:.{SHORT}}  {human(tree.size):>8}  {tree.inodes:>7}  {used}  {busy:6}  "
+            f"{images}"
+        )
+    return 0
+
+
+def as_object(tree: Cached) -> dict[str, object]:
+    """A tree as it stands in the JSON list; times in ISO 8601, UTC."""
+    return {
+        "name": tree.name,
+        "bytes": tree.size,
+        "inodes": tree.inodes,
+        "last_used": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(tree.used)),
+        "in_use": tree.busy,
+        "images": list(tree.images),
+    }
+
+
+def clean(cache: str, trees: list[Cached], everything: bool, named: bool) -> int:
+    """Remove trees that nobody uses and everything stale; 1 when a named one is in use."""
+    status = 0
+    for tree in trees:
+        if tree.live and not everything:
+            continue
+        label = f"{tree.name:.{SHORT}} ({', '.join(tree.images)})"
+        if discard(cache, tree):
+            print(f"removed {label}: {human(tree.size)}, {tree.inodes} inodes")
+        else:
+            print(f"in use, not removed: {label}", file=sys.stderr)
+            status = 1 if named else status
+    stale = tidy(cache)
+    if stale:
+        print(f"removed {stale} stale index entries and temporaries")
+    return status
+
+
+def check(trees: list[Cached]) -> int:
+    """Verify trees, printing the first differences of each; 1 when there is one."""
+    status = 0
+    for tree in trees:
+        found = verify(tree)
+        first = list(itertools.islice(found, SHOWN))
+        more = sum(1 for _ in found)
+        print(f"{tree.name:.{SHORT}}: {'differs' if first else 'unchanged'}")
+        for line in first:
+            print(f"  {line}")
+        if more:
+            print(f"  and {more} more")
+        status = 1 if first else status
+    return status
+
+
+def human(size: float) -> str:
+    """A number of bytes with a decimal unit; "?" for an unknown one."""
+    if size < 0:
+        return "?"
+    unit = 0
+    while size >= 1000 and unit < len(UNITS) - 1:
+        size /= 1000
+        unit += 1
+    return f"{size:.0f} {UNITS[unit]}" if unit == 0 else f"{size:.1f} {UNITS[unit]}"

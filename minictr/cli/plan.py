@@ -1,0 +1,54 @@
+"""`minictr plan IMAGE CMD`: every step of the launch, in order, and nothing done."""
+
+from __future__ import annotations
+
+from minictr.cli import messages
+from minictr.cli.actions import prepare
+from minictr.cli.names import named
+from minictr.host import read_host
+from minictr.refusal import Refusal
+from minictr.runtime.launch import PHASES, Plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minictr.request import Request
+
+# Phase -> (process, the privilege held in it).
+HELD = {
+    "enter": ("launcher", "the caller's own"),
+    "map_ids": ("launcher", "the caller's own; newuidmap and newgidmap bring theirs"),
+    "isolate": ("init", "every capability, over the new namespaces only"),
+    "build": ("init", "every capability, over the new namespaces only"),
+    "confine": ("init", "every capability over the new namespaces, until it is dropped"),
+    "execute": ("payload", "none"),
+}
+
+
+def main(request: Request) -> int:
+    """Print the plan on standard output. 0; the launcher's failure status for a refused image."""
+    try:
+        plan = prepare(request, read_host())
+    except Refusal as refusal:
+        return messages.refuse(named(request.program), refusal, "plan")
+    messages.write(as_text(plan, request), 1)
+    return 0
+
+
+def as_text(plan: Plan, request: Request) -> str:
+    """The plan for a reader: a heading for each phase, a line for each step."""
+    lines = [f"choices: {note}" for note in plan.notes]
+    for phase in PHASES:
+        process, privilege = held(plan, request, phase)
+        lines += ["", f"{phase}   {process}; privilege: {privilege}"]
+        for step in getattr(plan, phase):
+            lines.append(f"  {step.verb():24}{step.operands()}".rstrip())
+            lines.append(f"  {'':24}{step.calls}")
+    return "\n".join([*lines, ""])
+
+
+def held(plan: Plan, request: Request, phase: str) -> tuple[str, str]:
+    """(the process that runs a phase, the privilege it holds)."""
+    process, privilege = HELD[phase]
+    if phase == "execute" and request.fakeroot:
+        privilege = "every capability, over the container's own namespaces only"
+    return ("payload" if process == "init" and not plan.init else process), privilege

@@ -1,0 +1,172 @@
+"""Write a SIF from a directory: mksquashfs makes the root file system, we put it into a SIF."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import posix
+import shutil
+import subprocess
+import time
+
+from minictr.image import sif
+from minictr.image.metadata import Object, describe_objects
+from minictr.image.open import architecture_of
+from minictr.image.refusals import printable
+from minictr.image.storage import stopped
+from minictr.image.unpack import SYSTEM_PATH
+from minictr.refusal import Refusal
+
+COMPRESSORS = ("gzip", "xz", "zstd", "lz4", "lzo")  # what unsquashfs reads
+PIECE = 1 << 20  # bytes read at a time for the hash
+GROUP = 1  # apptainer puts all objects of an image into one group
+
+
+def build(output: str, root: str, compressor: str, recipe: str, force: bool, show: bool) -> None:
+    """Write the tree at `root` as `output`, a SIF of mode 0755, owned by root inside.
+
+    recipe: text of a definition file, "" for root's own /.singularity.d/Singularity. The result
+    depends on the tree and $SOURCE_DATE_EPOCH alone, when that is set. `show` asks for mksquashfs'
+    progress bar. It is written beside `output` and renamed; a failure leaves nothing. Raises
+    Refusal.
+    """
+    if os.path.lexists(output) and not force:
+        raise Refusal("usage", f"{printable(output)} exists", "", "Give --force to replace it.")
+    if not os.path.isdir(root):
+        raise Refusal("usage", f"{printable(root)} is not a directory")
+    objects = describe_objects(root, recipe)
+    directory = os.path.dirname(os.path.abspath(output))
+    temporary = f"{directory}/.{os.path.basename(output)}.{os.getpid()}"
+    try:
+        offset = partition_offset(objects)
+        make_squashfs(command_for(root, temporary, output, compressor, offset), directory, show)
+        write_sif(temporary, objects, offset)
+        os.rename(temporary, output)
+    except OSError as error:
+        raise stopped(error.errno or 0, directory, "output directory") from error
+    finally:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+
+
+def partition_offset(objects: list[Object]) -> int:
+    """Where the partition begins: after the other objects, aligned."""
+    end = sif.DATA_AT + sum(len(content) for _, _, content in objects)
+    return -(-end // sif.PARTITION_ALIGNMENT) * sif.PARTITION_ALIGNMENT
+
+
+def command_for(root: str, path: str, output: str, compressor: str, offset: int) -> list[str]:
+    """The command that writes a squashfs of `root` at byte `offset` of the file `path`.
+
+    -exit-on-error: without it a file that cannot be read becomes an empty one, with status 0.
+    mksquashfs leaves `path` out by itself; an older `output` below root is left out likewise.
+    """
+    search = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
+    program = shutil.which("mksquashfs", path=search)
+    if program is None:
+        raise Refusal(
+            "MC0127",
+            "mksquashfs is missing, which writes the root file system",
+            f"no executable mksquashfs in {search.strip(':')}",
+            "Install the package squashfs-tools (Debian, Ubuntu, Fedora, Arch, Alpine) "
+            "or squashfs (openSUSE).",
+        )
+    command = [program, root, path, "-noappend", "-all-root", "-exit-on-error", "-quiet"]
+    command += ["-comp", compressor, "-offset", str(offset)]
+    inside = os.path.relpath(os.path.realpath(output), os.path.realpath(root))
+    return command if inside.startswith("../") else [*command, "-e", inside]
+
+
+def make_squashfs(command: list[str], directory: str, show: bool) -> None:
+    """Run mksquashfs; its bar goes to stderr, as everything that is not a result."""
+    at = command.index("-quiet")
+    done = subprocess.run(
+        command if show else [*command[:at], "-no-progress", *command[at:]],
+        stdin=subprocess.DEVNULL,
+        stdout=2 if show else subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="surrogateescape",
+        env={**os.environ, "LC_ALL": "C"},
+        check=False,
+    )
+    if done.returncode == 0:
+        return
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if f"because {os.strerror(number)}" in done.stderr:
+            raise stopped(number, directory, "output directory")
+    words = " / ".join(done.stderr.strip().splitlines()[-3:]) or "(no message)"
+    raise Refusal(
+        "MC0000",
+        f"mksquashfs did not write the root file system of {printable(command[1])}",
+        f"status {done.returncode}: {words}",
+    )
+
+
+def write_sif(path: str, objects: list[Object], offset: int) -> None:
+    """Complete the file whose partition begins at `offset`: objects, descriptors, header."""
+    with open(path, "r+b") as file:
+        length = file.seek(0, os.SEEK_END)
+        now = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
+        machine = architecture_of(posix.uname().machine)
+        arch = machine if machine in sif.ARCHITECTURES.values() else ""
+        extra = sif.PARTITION.pack(sif.FS_SQUASHFS, sif.PART_PRIMARY, sif.arch_code(arch))
+        sizes = [(kind, name, len(content), b"") for kind, name, content in objects]
+        sizes.append((sif.PARTITION_TYPE, "", length - offset, extra))
+        position = file.seek(sif.DATA_AT)
+        file.writelines(content for _, _, content in objects)
+        file.seek(sif.DESCRIPTORS_AT)
+        for number, (kind, name, size, meaning) in enumerate(sizes, 1):
+            start = offset if kind == sif.PARTITION_TYPE else position
+            padded = start - position + size
+            descriptor = sif.Descriptor(
+                kind, True, number, GROUP, 0, start, size, padded, now, now, 0, 0, name, meaning
+            )
+            file.write(sif.pack_descriptor(descriptor))
+            position = start + size
+        file.write(bytes((sif.DESCRIPTORS - len(sizes)) * sif.DESCRIPTOR.size))
+        file.seek(0)
+        file.write(header(arch, content_id(file.fileno(), length), now, len(sizes), length))
+        file.flush()
+        os.fchmod(file.fileno(), 0o755 & ~umask())
+        os.fsync(file.fileno())
+
+
+def header(arch: str, identifier: bytes, now: int, used: int, length: int) -> bytes:
+    """The global header of a file of `length` bytes with `used` objects."""
+    table = sif.DESCRIPTORS * sif.DESCRIPTOR.size
+    return sif.pack_header(
+        sif.Header(
+            sif.LAUNCH,
+            "01",
+            arch,
+            identifier,
+            now,
+            now,
+            sif.DESCRIPTORS - used,
+            sif.DESCRIPTORS,
+            sif.DESCRIPTORS_AT,
+            table,
+            sif.DATA_AT,
+            length - sif.DATA_AT,
+        )
+    )
+
+
+def content_id(descriptor: int, length: int) -> bytes:
+    """A UUID (version 8, RFC 9562) made of what the file holds behind the header."""
+    digest = hashlib.sha256()
+    for position in range(sif.DESCRIPTORS_AT, length, PIECE):
+        digest.update(os.pread(descriptor, PIECE, position))
+    raw = bytearray(digest.digest()[:16])
+    raw[6] = raw[6] & 0x0F | 0x80
+    raw[8] = raw[8] & 0x3F | 0x80
+    return bytes(raw)
+
+
+def umask() -> int:
+    """The file mode creation mask, which can only be read by setting it (umask(2))."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,251 @@
+"""Runs scripts in the image's own shell and reads back what they set and export.
+
+One process: the shell sources the scripts with the caller's variables hidden, and ends with its
+builtin `export -p` into a memory file on descriptor 9. A pipe would not do: a daemon that a script
+starts keeps it open, and its end never comes.
+"""
+
+from __future__ import annotations
+
+import posix
+import sys
+
+from minictr.runtime.environment import ScriptExit
+from minictr.runtime.syscalls import CallError
+from minictr.runtime.variables import DEFAULT_PATH, LIBRARIES, PROMPT, SHELL_IDS, ids
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minictr.runtime.environment import Environment
+    from minictr.runtime.variables import Injected
+
+DUMP = 9  # dash and busybox redirect descriptors of one digit only
+SCRIPT = 8
+MAX_ARG_STRLEN = 131072  # bytes of one argument with its NUL: include/uapi/linux/binfmts.h
+MFD_CLOEXEC, MFD_NOEXEC_SEAL = 0x0001, 0x0008
+EINVAL = 22
+
+# Variables that shells make for themselves; apptainer's interpreter does not.
+FORGET = "unset PATH PS1 TERM SHELL SHLVL OLDPWD HOSTNAME HOSTTYPE MACHTYPE OSTYPE"
+# Whether these are set says nothing about the scripts.
+DYNAMIC = frozenset((
+    "_", "UID", "EUID", "GID", "PWD", "IFS", "OPTIND", "OPTARG", "OPTERR", "LINENO", "RANDOM",
+    "SRANDOM", "SECONDS", "PPID", "DIRSTACK", "GROUPS", "FUNCNAME", "HISTCMD", "PS2", "PS4",
+    "SHELLOPTS", "BASHOPTS", "EPOCHSECONDS", "EPOCHREALTIME", "COLUMNS", "LINES",
+))  # fmt: skip
+COMPLETE_PATH = "\n".join(
+    f"case :$PATH: in *:{name}:*) ;; *) PATH=${{PATH:+$PATH:}}{name} ;; esac"
+    for name in DEFAULT_PATH.split(":")
+)
+STAGES = {
+    "default_path": f": ${{PATH={DEFAULT_PATH}}}; export PATH",
+    "complete_path": f": ${{PATH=}}; export PATH\n{COMPLETE_PATH}",
+    "base": f'export LD_LIBRARY_PATH="${{LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}}{LIBRARIES}"'
+    f' PS1="${{PS1:-{PROMPT}}}"',
+}
+ESCAPES = dict(zip("abefnrtvE", "\a\b\x1b\f\n\r\t\v\x1b", strict=True))
+
+
+def source(
+    environment: Environment, visible: dict[str, str], names: tuple[str, ...]
+) -> tuple[dict[str, str], set[str]]:
+    """Go through the stages: (variables, names of those exported).
+
+    visible: what the scripts see of the caller's variables. names: those of which we want to know
+    whether a script set them without exporting them.
+    """
+    asked = [name for name in names if is_name(name) and name not in DYNAMIC]
+    lines = [FORGET]
+    lines += [f": ${{{name}={value}}}" for name, value in zip(SHELL_IDS, ids(), strict=True)]
+    for index, (verb, path, _) in enumerate(environment.stages):
+        if verb == "source":
+            quoted = single_quoted(path)
+            lines.append(f"echo '#{index}' >&{DUMP}\n[ ! -f {quoted} ] || . {quoted}")
+        elif verb == "inject":
+            lines.append(f"echo '#{index}' >&{DUMP}\n{STAGES['default_path']}")
+            lines += map(export, environment.injected)
+        else:
+            lines.append(STAGES[verb])
+    lines.append(dump(asked))
+    status, said = run(environment, "\n".join(lines), visible)
+    values, known = read_dump(said)
+    if values is None:
+        reached = said.rpartition("#")[2].strip()
+        raise ScriptExit(status, environment.stages[int(reached)][1] if reached.isdigit() else "")
+    exported = set(values)
+    for name in known:
+        values.setdefault(name, "")
+    return values, exported
+
+
+def assigned_by(environment: Environment, path: str, text: str) -> dict[str, str]:
+    """What an --env-file fragment assigns: it sees, and may change, the caller's variables."""
+    caller = {name: value for name, value in environment.caller if name != "BASH_ENV"}
+    status, said = run(environment, f"set -a\n{text}\n{dump(())}", caller)
+    values, _ = read_dump(said)
+    if values is None:
+        raise ScriptExit(status or 1, path)
+    own = DYNAMIC | {"HOME", "SHLVL", "OLDPWD"}
+    return {
+        name: value
+        for name, value in values.items()
+        if caller.get(name) != value and name not in own
+    }
+
+
+def export(item: Injected) -> str:
+    """The command that exports an injected variable, evaluated where it is to be."""
+    name, value, _, word = item
+    literal = [piece for piece in word or (None,) if isinstance(piece, str)]
+    if word is not None and len(literal) == len(word):
+        return f"export {name}={single_quoted(''.join(literal))}"
+    escaped = value.replace('"', '\\"')
+    return f'export {name}="{escaped}"'
+
+
+def dump(names: tuple[str, ...] | list[str]) -> str:
+    """The commands that end a script: the exported variables, and which of `names` are set."""
+    known = " ".join(f"${{{name}+{name}}}" for name in names)
+    return f'echo "#dump" >&{DUMP}\nexport -p >&{DUMP}\necho "#set {known}" >&{DUMP}'
+
+
+def read_dump(said: str) -> tuple[dict[str, str] | None, list[str]]:
+    """(exported variables, names that are set); (None, []) where the dump is not complete."""
+    start, end = said.find("#dump\n"), said.rfind("#set ")
+    if start < 0 or end < start or not said.endswith("\n"):
+        return None, []
+    return parse_exports(said[start + 6 : end]), said[end + 5 :].split()
+
+
+def run(environment: Environment, script: str, visible: dict[str, str]) -> tuple[int, str]:
+    """Run a script in the image's shell: (its status, what it wrote to DUMP as latin-1).
+
+    Latin-1 gives each byte a character, so that nothing is lost before the quotes are undone.
+    """
+    shell = next((path for path in environment.shells if is_executable(path)), "/bin/sh")
+    answer = memory_file("environment")
+    actions = [(posix.POSIX_SPAWN_DUP2, answer, DUMP)]
+    arguments = [shell.rpartition("/")[2], "-c", script, "sh", *environment.command]
+    written = script.encode(sys.getfilesystemencoding(), "surrogateescape")
+    if len(written) >= MAX_ARG_STRLEN:
+        text = memory_file("script")
+        posix.pwrite(text, written, 0)
+        actions.append((posix.POSIX_SPAWN_DUP2, text, SCRIPT))
+        arguments[1:4] = [f"/proc/self/fd/{SCRIPT}"]
+    try:
+        pid = posix.posix_spawn(shell, arguments, visible, file_actions=actions)
+    except OSError as error:
+        raise CallError("execve", (shell, tuple(arguments[:1])), error.errno or 0) from None
+    status = posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
+    said = posix.pread(answer, posix.fstat(answer).st_size, 0).decode("latin-1")
+    posix.close(answer)
+    return (128 - status if status < 0 else status), said
+
+
+def memory_file(name: str) -> int:
+    """An anonymous file, closed on execve; memfd_create(2)."""
+    for flags in (MFD_CLOEXEC | MFD_NOEXEC_SEAL, MFD_CLOEXEC):
+        try:
+            return posix.memfd_create(name, flags)
+        except OSError as error:
+            # Kernels before 6.3 do not know the seal, later ones may insist on it.
+            if error.errno != EINVAL or flags == MFD_CLOEXEC:
+                raise CallError("memfd_create", (name, flags), error.errno or 0) from None
+    raise AssertionError
+
+
+def is_executable(path: str) -> bool:
+    """Whether this process may execute the file; access(2)."""
+    return posix.access(path, posix.X_OK, effective_ids=True)
+
+
+def is_name(text: str) -> bool:
+    """Whether a shell can hold a variable of this name."""
+    return text.isidentifier() and text.isascii()
+
+
+def single_quoted(text: str) -> str:
+    """The shell word that stands for `text` and nothing else."""
+    return "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+def parse_exports(text: str) -> dict[str, str]:
+    """What `export -p` printed, as name: value; names without a value and arrays are left out.
+
+    `export NAME='value'` (dash, busybox), `export NAME="value"` (bash as sh), `declare -x NAME=...`
+    (bash), `typeset -x NAME=...` (ksh); a value with unprintable bytes may be $'...' (bash, ksh).
+    """
+    encoding = sys.getfilesystemencoding()
+    found = {}
+    at = 0
+    while at < len(text):
+        line = text.find("\n", at)
+        line = len(text) if line < 0 else line
+        equals = text.find("=", at, line)
+        if equals < 0:
+            at = line + 1
+            continue
+        name = text[at:equals].rpartition(" ")[2]
+        value, end = unquoted(text, equals + 1)
+        if is_name(name) and not text.startswith("(", equals + 1):
+            found[name] = value.encode("latin-1").decode(encoding, "surrogateescape")
+        at = end + 1
+    return found
+
+
+def unquoted(text: str, at: int) -> tuple[str, int]:
+    """A shell word up to its newline, without its quotes, and the position of that newline."""
+    value = ""
+    while at < len(text) and text[at] != "\n":
+        char = text[at]
+        if char == "'":
+            end = text.find("'", at + 1)
+            end = len(text) if end < 0 else end
+            more, at = text[at + 1 : end], end + 1
+        elif char == '"':
+            more, at = in_double_quotes(text, at + 1)
+        elif text.startswith("$'", at):
+            more, at = in_ansi_quotes(text, at + 2)
+        elif char == "\\":
+            more, at = text[at + 1 : at + 2], at + 2
+        else:
+            more, at = char, at + 1
+        value += more
+    return value, at
+
+
+def in_double_quotes(text: str, at: int) -> tuple[str, int]:
+    """The value from behind a double quote, and the position behind the closing one."""
+    value = ""
+    while at < len(text) and text[at] != '"':
+        if text[at] == "\\" and text[at + 1 : at + 2] in ("$", "`", '"', "\\"):
+            at += 1
+        value += text[at]
+        at += 1
+    return value, at + 1
+
+
+def in_ansi_quotes(text: str, at: int) -> tuple[str, int]:
+    r"""$'...': \ooo is a byte in octal, \xhh one in hexadecimal; bash(1), QUOTING."""
+    value = ""
+    while at < len(text) and text[at] != "'":
+        if text[at] != "\\":
+            value += text[at]
+            at += 1
+            continue
+        more, at = ansi_escape(text, at + 1)
+        value += more
+    return value, at + 1
+
+
+def ansi_escape(text: str, at: int) -> tuple[str, int]:
+    """What the escape behind a backslash stands for, and the position behind it."""
+    base, first, longest = (16, at + 1, 2) if text.startswith("x", at) else (8, at, 3)
+    digits = "0123456789abcdefABCDEF" if base == 16 else "01234567"
+    end = first
+    while end < first + longest and text[end : end + 1] and text[end] in digits:
+        end += 1
+    if end > first:
+        return chr(int(text[first:end], base) & 0xFF), end
+    char = text[at : at + 1]
+    return ESCAPES.get(char, char), at + 1
