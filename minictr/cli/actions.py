@@ -28,8 +28,6 @@ RUNSCRIPT = "/.singularity.d/runscript"
 def main(request: Request) -> int:
     """Launch what was asked for. The payload's exit status, or that of a launcher's failure."""
     host = read_host()
-    for level, text in request.notices:
-        messages.tell(request.program, request.verbosity, level, text)
     try:
         plan = prepare(request, host)
     except Refusal as refusal:
@@ -44,6 +42,11 @@ def main(request: Request) -> int:
 
 def prepare(request: Request, host: Host) -> Plan:
     """Find the image's tree, compile what has to be compiled, and plan. Raises Refusal."""
+    for level, text in request.notices:
+        messages.tell(request.program, request.verbosity, level, text)
+    for kind, device in (("nv", "/dev/nvidiactl"), ("rocm", "/dev/kfd")):
+        if kind in request.gpu and host.exists(device):
+            messages.warn(request, f"--{kind}: the host's driver libraries are not bound yet")
     environ = dict(request.host_environment)
     cache = index.cache_directory(environ, host.home)
     tree = index.find(request.image, cache) or _unpacked(request, cache)
@@ -56,7 +59,15 @@ def prepare(request: Request, host: Host) -> Plan:
     for warning in variables.warnings:
         messages.warn(request, warning)
     command = command_of(request, tree, names.named(request.program))
-    return make_plan(request, tree, host, cache, variables, command, program)
+    return make_plan(
+        request, tree, host, cache, variables, command, program, _elsewhere(request, host)
+    )
+
+
+def _elsewhere(request: Request, host: Host) -> str:
+    """The warning for a working directory that the container does not have."""
+    text = f"the working directory {host.working_directory} is not in the container: using {{}}"
+    return messages.line(request.program, request.verbosity, "warning", text)
 
 
 def command_of(request: Request, tree: Tree, name: Name) -> tuple[str, ...]:

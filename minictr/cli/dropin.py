@@ -11,7 +11,18 @@ from minictr.cli.options import index
 from minictr.refusal import Refusal
 from minictr.start import here, script_for
 
-FLAGS = index((("force", "F", "bool", "", "", "overwrite files that minictr did not write"),))
+FLAGS = index(
+    (
+        ("force", "F", "bool", "", "", "overwrite files that minictr did not write"),
+        ("help", "h", "bool", "", "", "print this help"),
+    )
+)
+USAGE = f"""\
+Usage: minictr drop-in [--force] DIRECTORY
+
+  Write start scripts named {", ".join(DROP_IN_NAMES)} into DIRECTORY, so that clients
+  of apptainer find minictr there. --force overwrites files that minictr did not write.
+"""
 
 # Which files are ours to overwrite.
 MARK = "minictr.start"
@@ -24,6 +35,9 @@ def main(arguments: list[str], environ: dict[str, str]) -> int:
     own imports.
     """
     values, rest = read_flags(arguments, FLAGS, {})
+    if "help" in values:
+        write(USAGE, 1)
+        return 0
     if len(rest) != 1:
         raise Refusal("usage", f"takes one directory, received {len(rest)} arguments")
     directory = os.path.abspath(rest[0])

@@ -174,6 +174,20 @@ def read_variables(environ: Mapping[str, str], values: Values) -> list[str]:
     As in apptainer (pkg/cmdline/env.go): an empty variable sets nothing, a flag on the command line
     wins, but for --bind and --mount, to which variables append.
     """
+    warnings = []
+    from_flags = set(values)
+    seen: dict[str, str] = {}
+    for key, variable, row in find_variables(environ):
+        earlier = seen.setdefault(key, variable)
+        if earlier == variable:
+            keep_variable(values, from_flags, variable, environ[variable], row)
+        elif environ[earlier] != environ[variable]:
+            warnings.append(f"{variable} and {earlier} have different values, using the latter")
+    return warnings
+
+
+def find_variables(environ: Mapping[str, str]) -> list[tuple[str, str, Row]]:
+    """(name without prefix, name, row) of the variables that stand for flags, first ones first."""
     candidates = [
         (variable, prefix, key)
         for variable in environ
@@ -188,16 +202,7 @@ def read_variables(environ: Mapping[str, str], values: Values) -> list[str]:
         for variable, prefix, key in candidates
         if key in rows and environ[variable].strip()
     )
-    warnings = []
-    from_flags = set(values)
-    seen: dict[str, str] = {}
-    for _, _, key, variable in found:
-        earlier = seen.setdefault(key, variable)
-        if earlier == variable:
-            keep_variable(values, from_flags, variable, environ[variable], rows[key])
-        elif environ[earlier] != environ[variable]:
-            warnings.append(f"{variable} and {earlier} have different values, using the latter")
-    return warnings
+    return [(key, variable, rows[key]) for _, _, key, variable in found]
 
 
 def keep_variable(values: Values, from_flags: set[str], variable: str, text: str, row: Row) -> None:

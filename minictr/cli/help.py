@@ -25,12 +25,9 @@ SUMMARIES = {
 
 
 def help_text(name: Name, command: str, actions: Iterable[str], commands: Iterable[str]) -> str:
-    """The help of one command, or of the program where there is no such command."""
+    """The help of an action, or of the program; the other commands have help of their own."""
     if command in actions:
         return "\n".join(help_of_action(name, command)) + "\n"
-    if command in commands and command in SUMMARIES:
-        arguments, summary = SUMMARIES[command]
-        return f"Usage: {name.program} {command} {arguments}\n\n  {summary}\n"
     return "\n".join(help_of_program(name, (*actions, *commands, "help", "version"))) + "\n"
 
 

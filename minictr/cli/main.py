@@ -150,6 +150,8 @@ def exists(path: str) -> bool:
 
 def dispatch(name: Name, command: str, arguments: list[str], environ: dict[str, str]) -> int:
     """Start a command that launches nothing."""
+    if command == "help" and arguments and arguments[0] in COMMANDS:
+        return dispatch(name, arguments[0], ["--help"], environ)
     if command in ("help", "version"):
         return answer(name, command, arguments)
     if command in UNSUPPORTED:

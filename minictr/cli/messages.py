@@ -26,11 +26,17 @@ LABELS = {
 }
 
 
-def tell(program: str, verbosity: int, level: str, text: str) -> None:
-    """Write one labelled line, unless `verbosity` is too low for `level` (a key of LABELS)."""
+def line(program: str, verbosity: int, level: str, text: str) -> str:
+    """One labelled line; "" where `verbosity` is too low for `level` (a key of LABELS)."""
     own, drop_in, lowest = LABELS[level]
-    if verbosity >= lowest:
-        write((drop_in if program in DROP_IN_NAMES else own) + text + "\n")
+    if verbosity < lowest:
+        return ""
+    return (drop_in if program in DROP_IN_NAMES else own) + text + "\n"
+
+
+def tell(program: str, verbosity: int, level: str, text: str) -> None:
+    """Write one labelled line, unless `verbosity` is too low for `level`."""
+    write(line(program, verbosity, level, text))
 
 
 def say(request: Request, text: str, level: str = "info") -> None:

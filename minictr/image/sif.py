@@ -68,22 +68,9 @@ FILE_SYSTEMS = {
 PART_SYSTEM, PART_PRIMARY, PART_DATA, PART_OVERLAY = 1, 2, 3, 4
 PARTITION_KINDS = {1: "system", 2: "primary", 3: "data", 4: "overlay"}
 HASHES = {1: "SHA256", 2: "SHA384", 3: "SHA512", 4: "BLAKE2s", 5: "BLAKE2b"}
-ARCHITECTURES = {
-    b"00": "",
-    b"01": "386",
-    b"02": "amd64",
-    b"03": "arm",
-    b"04": "arm64",
-    b"05": "ppc64",
-    b"06": "ppc64le",
-    b"07": "mips",
-    b"08": "mipsle",
-    b"09": "mips64",
-    b"10": "mips64le",
-    b"11": "s390x",
-    b"12": "riscv64",
-    b"13": "loong64",
-}
+_NAMES = ("", "386", "amd64", "arm", "arm64", "ppc64", "ppc64le", "mips", "mipsle", "mips64")
+_NAMES += ("mips64le", "s390x", "riscv64", "loong64")
+ARCHITECTURES = {f"{code:02}".encode(): name for code, name in enumerate(_NAMES)}
 GROUP_MASK = 0xF0000000
 
 # Where each field stands, for the proof of a refusal.

@@ -87,10 +87,10 @@ def _command(text: str, at: int) -> tuple[Program, int]:
         return _arguments(text, at, _assignment)
     if name == "export" and text[after : after + 1] in (" ", "\t"):
         program, end = _arguments(text, after, _exported)
-        assigned = {target for _, target, word in program if word is not None}
-        # Some shells expand every argument first, some one after the other.
-        if len(program) > 1 and any(_mentions(word or (), assigned) for _, _, word in program):
-            raise NeedsShell
+        if any(
+            _mentions(word or (), _assigned(program[:k])) for k, (_, _, word) in enumerate(program)
+        ):
+            raise NeedsShell  # some shells expand every argument first, some one after the other
         return program, end
     if name == "unset" and text[after : after + 1] in (" ", "\t"):
         return _arguments(text, after, _unset)
@@ -163,6 +163,10 @@ def _unset(text: str, at: int) -> tuple[str, str, Word | None, int]:
 def _assignable(name: str) -> bool:
     usable = bool(name) and name_at(name, 0) == name
     return usable and name not in SHELL_NAMES and name not in LOCKED_NAMES
+
+
+def _assigned(program: Program) -> set[str]:
+    return {name for _, name, word in program if word is not None}
 
 
 def _mentions(word: Word, names: set[str]) -> bool:

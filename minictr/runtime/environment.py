@@ -63,7 +63,7 @@ class Environment(Value):
     stages     (verb, path, program) in order. "source" a script of the image, at `path` inside,
                which does what `program` says unless it needs a shell; "default_path" where PATH is
                unset; "complete_path" with what it lacks of the default; "base": library path and
-               prompt; "inject" what the user asked for
+               prompt; "inject" what the user asked for; "path" as the user wants it
     injected   (name, value, origin, word): see variables.injected
     raw        injected (name, value) whose name no shell can hold
     env_files  (path, text) of the --env-file fragments that need a shell
@@ -135,7 +135,6 @@ def evaluate(environment: Environment) -> dict[str, str]:
         values, exported = shell.source(environment, start, tuple(initial))
     else:
         values, exported = _interpret(environment, start)
-    variables.apply_path(values)
     result = variables.merge(
         initial, values, exported, {name for name, _, _, _ in environment.injected}
     )
@@ -176,14 +175,16 @@ def _stages(scripts: Iterable[tuple[str, Program]]) -> tuple[Stage, ...]:
         if name > "99-base.sh" and path != "/environment":
             once("base")
             once("inject")
+        if name > "99-runtimevars.sh" and path != "/environment":
+            once("path")
         stages.append(("source", path, program))
         if path == "/environment" or name in ("10-docker2singularity.sh", "10-docker.sh"):
             stages.append(("complete_path", "", ()))
         if name == "99-base.sh":
             done.add("base")
             once("inject")
-    once("base")
-    once("inject")
+    for verb in ("base", "inject", "path"):
+        once(verb)
     return tuple(stages)
 
 
@@ -259,6 +260,8 @@ def _interpret(environment: Environment, start: dict[str, str]) -> tuple[dict[st
             values["LD_LIBRARY_PATH"] = f"{before}:{LIBRARIES}" if before else LIBRARIES
             values["PS1"] = values.get("PS1") or PROMPT
             exported |= {"LD_LIBRARY_PATH", "PS1"}
+        elif verb == "path":
+            variables.apply_path(values)
         elif verb == "complete_path" or "PATH" not in values:
             values["PATH"] = variables.complete_path(values.get("PATH", ""))
             exported.add("PATH")

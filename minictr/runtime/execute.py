@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from minictr.runtime import environment
+from minictr.runtime import environment, signals
 from minictr.runtime.step import Process, Step
 from minictr.runtime.syscalls import CallError, execve, seccomp_load
 
@@ -28,8 +28,7 @@ class TakeTerminal(Step):
 
     def run(self, process: Process) -> None:
         try:
-            posix.setpgid(0, 0)
-            posix.tcsetpgrp(self.descriptor, posix.getpgrp())
+            signals.take_terminal(self.descriptor)
         except OSError as error:
             raise CallError("tcsetpgrp", (self.descriptor,), error.errno or 0) from None
 

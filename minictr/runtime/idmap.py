@@ -40,6 +40,12 @@ class MapIds(Step):
     gids: tuple[Line, ...]
     helpers: tuple[str, ...] = ()  # the paths of newuidmap and newgidmap; () writes directly
 
+    def operands(self) -> str:
+        lines = (f"{inside}={outside}+{count}" for inside, outside, count in self.uids)
+        groups = (f"{inside}={outside}+{count}" for inside, outside, count in self.gids)
+        by = "by " + " ".join(self.helpers) if self.helpers else "written directly"
+        return f"uid {' '.join(lines)} gid {' '.join(groups)} {by}"
+
     def prepare(self) -> None:
         """A helper would map a caller without a range to himself alone, and say nothing."""
         for kind, lines in (("subuid", self.uids), ("subgid", self.gids)):

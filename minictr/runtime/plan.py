@@ -27,6 +27,7 @@ from minictr.runtime.rootfs import (
     MountStaging,
     PivotRoot,
 )
+from minictr.runtime.signals import foreground
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,16 +49,22 @@ def make_plan(
     environment: Environment,
     command: tuple[str, ...],
     program: bytes,
+    warning: str = "",
 ) -> Plan:
-    """The launch of `command` in `tree`; `program` is the compiled seccomp filter, b"" for none."""
+    """The launch of `command` in `tree`.
+
+    program   the compiled seccomp filter, b"" for none
+    warning   the line to be printed where the working directory is not to be had inside, with
+              "{}" for the directory taken instead
+    """
     ids = idmap.choose(host, request.id_map, request.fakeroot)
     kinds = ("user", "mnt", *request.namespaces)
     isolate: list[Step] = [SetHostname(request.hostname)] if request.hostname else []
     if "net" in kinds:
         isolate.append(RaiseLoopback())
-    build, notes = _build(request, tree, host, cache)
+    build, notes = _build(request, tree, host, cache, warning)
     notes = [f"ids: one line, because {ids.reason}"] * bool(ids.reason) + notes
-    interactive = request.action == "shell" and _on_terminal() and "pid" in kinds
+    interactive = request.action == "shell" and "pid" in kinds and foreground() != -1
     return Plan(
         enter=(CreateNamespaces(kinds),),
         map_ids=(idmap.MapIds(ids.uids, ids.gids, ids.helpers),),
@@ -79,14 +86,21 @@ def make_plan(
 def _confine(request: Request) -> tuple[Step, ...]:
     steps: list[Step] = []
     if request.close_descriptors:
-        steps.append(privileges.CloseDescriptors(tuple(range(3, 3 + request.preserve_fds))))
+        steps.append(privileges.CloseDescriptors(_kept_descriptors(request)))
     if not request.fakeroot:
         steps += [privileges.DropBoundingSet(), privileges.DropCapabilities()]
     return (*steps, privileges.SetNoNewPrivileges())
 
 
+def _kept_descriptors(request: Request) -> tuple[int, ...]:
+    """The first --preserve-fds above 2, and the one through which an MPI rank is started."""
+    asked = set(range(3, 3 + request.preserve_fds))
+    rank = dict(request.host_environment).get("PMI_FD", "")
+    return tuple(sorted(asked | {int(rank)} if rank.isdecimal() and int(rank) > 2 else asked))
+
+
 def _build(
-    request: Request, tree: Tree, host: Host, cache: str
+    request: Request, tree: Tree, host: Host, cache: str, warning: str
 ) -> tuple[tuple[Step, ...], list[str]]:
     found = places(request, host, cache)
     files = _identity_files(request, tree, host)
@@ -102,7 +116,7 @@ def _build(
         MakeFiles(tuple(files)),
         *mounts,
         PivotRoot(),
-        _start_directory(request, host),
+        _start_directory(request, host, warning),
     )
     return steps, [f"root: {note}", *notes]
 
@@ -217,21 +231,10 @@ def _identity_files(request: Request, tree: Tree, host: Host) -> list[tuple[str,
     return files
 
 
-def _start_directory(request: Request, host: Host) -> ChangeDirectory:
+def _start_directory(request: Request, host: Host, warning: str) -> ChangeDirectory:
     if request.pwd:
         return ChangeDirectory((request.pwd,))
     home = home_of(request, host)
     if request.contain or not host.working_directory:
         return ChangeDirectory((home, "/"))
-    warning = (
-        f"the working directory {host.working_directory} is not in the container: using {{}}\n"
-    )
     return ChangeDirectory((host.working_directory, home, "/"), warning)
-
-
-def _on_terminal() -> bool:
-    try:
-        posix.tcgetpgrp(0)
-    except OSError:  # ENOTTY
-        return False
-    return True

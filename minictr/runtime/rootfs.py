@@ -101,6 +101,10 @@ class MakeSkeleton(Step):
         for path in self.files:
             write_file(self.below + path, b"")
 
+    def operands(self) -> str:
+        directories = (f"{path or '/'} {mode:04o}" for path, mode in self.directories)
+        return " ".join((*directories, *self.files))
+
 
 class MakeFiles(Step):
     """Write the files that say who you are in here, to be bound over the image's own."""

@@ -33,15 +33,20 @@ DYNAMIC = frozenset((
     "SRANDOM", "SECONDS", "PPID", "DIRSTACK", "GROUPS", "FUNCNAME", "HISTCMD", "PS2", "PS4",
     "SHELLOPTS", "BASHOPTS", "EPOCHSECONDS", "EPOCHREALTIME", "COLUMNS", "LINES",
 ))  # fmt: skip
+OWN = ("_", "PWD", "OLDPWD")  # exported by shells whatever the scripts do
 COMPLETE_PATH = "\n".join(
     f"case :$PATH: in *:{name}:*) ;; *) PATH=${{PATH:+$PATH:}}{name} ;; esac"
     for name in DEFAULT_PATH.split(":")
 )
+ASKED = "SING_USER_DEFINED_"
 STAGES = {
     "default_path": f": ${{PATH={DEFAULT_PATH}}}; export PATH",
     "complete_path": f": ${{PATH=}}; export PATH\n{COMPLETE_PATH}",
     "base": f'export LD_LIBRARY_PATH="${{LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}}{LIBRARIES}"'
     f' PS1="${{PS1:-{PROMPT}}}"',
+    "path": f'PATH="${{{ASKED}PATH:-${{{ASKED}PREPEND_PATH:+${ASKED}PREPEND_PATH:}}$PATH'
+    f'${{{ASKED}APPEND_PATH:+:${ASKED}APPEND_PATH}}}}"; export PATH\n'
+    f"unset {ASKED}PATH {ASKED}PREPEND_PATH {ASKED}APPEND_PATH",
 }
 ESCAPES = dict(zip("abefnrtvE", "\a\b\x1b\f\n\r\t\v\x1b", strict=True))
 
@@ -72,6 +77,8 @@ def source(
     if values is None:
         reached = said.rpartition("#")[2].strip()
         raise ScriptExit(status, environment.stages[int(reached)][1] if reached.isdigit() else "")
+    for name in OWN:
+        values.pop(name, None)
     exported = set(values)
     for name in known:
         values.setdefault(name, "")
@@ -85,7 +92,7 @@ def assigned_by(environment: Environment, path: str, text: str) -> dict[str, str
     values, _ = read_dump(said)
     if values is None:
         raise ScriptExit(status or 1, path)
-    own = DYNAMIC | {"HOME", "SHLVL", "OLDPWD"}
+    own = DYNAMIC | {"HOME", "SHLVL", *OWN}
     return {
         name: value
         for name, value in values.items()

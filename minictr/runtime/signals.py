@@ -95,6 +95,18 @@ def foreground() -> int:
         return -1
 
 
+def take_terminal(descriptor: int) -> None:
+    """Start a process group of our own and make it the terminal's foreground group.
+
+    The new group is a background one until then, and the kernel stops a background process that
+    asks, unless it ignores SIGTTOU: tcsetpgrp(3). Raises OSError.
+    """
+    _signal.signal(_SIGTTOU, _signal.SIG_IGN)
+    posix.setpgid(0, 0)
+    posix.tcsetpgrp(descriptor, posix.getpgrp())
+    _signal.signal(_SIGTTOU, _signal.SIG_DFL)
+
+
 def take_back_terminal(group: int) -> None:
     """Make `group` the foreground group again, as a shell does when its job has ended."""
     if group == -1:

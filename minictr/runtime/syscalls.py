@@ -55,6 +55,10 @@ class _String(_ctypes._SimpleCData):  # type: ignore[type-arg]
     _type_ = "z"
 
 
+class _Character(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "c"
+
+
 class _Function(_ctypes.CFuncPtr):
     # PYTHONAPI keeps the interpreter's lock during the call: this program has one thread, and a
     # clone(2) must not come back in a child that has to take a lock first.
@@ -94,6 +98,29 @@ def _checked(result: int, call: str, *arguments: Any) -> int:
     if result == -1:
         raise CallError(call, arguments, _ctypes.get_errno())
     return result
+
+
+def raw(number: int, *arguments: int | bytes | bytearray) -> int:
+    """Any system call by its number: what it returns, or minus the errno. For probes only.
+
+    bytes are handed over by address, as text that ends in NUL; a bytearray is written to.
+    """
+    kept = [_keep(argument) for argument in arguments]
+    numbers = [address for address, _ in kept] + [0] * (5 - len(kept))
+    result: int = _syscall(number, *numbers)
+    return result if result != -1 else -_ctypes.get_errno()
+
+
+def _keep(argument: int | bytes | bytearray) -> tuple[int, object]:
+    """(what the kernel is given, what has to stay alive until it has answered)."""
+    if isinstance(argument, int):
+        return argument, None
+    if isinstance(argument, bytes):
+        text = _String(argument)
+        return _Long.from_address(_ctypes.addressof(text)).value, text
+    row = type("_Row", (_ctypes.Array,), {"_type_": _Character, "_length_": len(argument)})
+    buffer = row.from_buffer(argument)  # type: ignore[attr-defined]
+    return _ctypes.addressof(buffer), buffer
 
 
 def _bytes(text: str | None) -> bytes | None:

@@ -54,14 +54,26 @@ def wheel(source: Path, room: Path) -> Path:
     return next(room.glob("minictr-*.whl"))
 
 
-@pytest.fixture
-def environment(directory: Path, checkout: Checkout) -> Path:
+def make_environment(path: Path, checkout: Checkout) -> Path:
     """A new virtual environment that has the dependencies."""
-    path = directory / "environment"
     run(PYTHON, "-m", "venv", "--without-pip", path)
     site = next(path.glob("lib/python3*/site-packages"))
     (site / "dependencies.pth").write_text(f"{checkout.site}\n")
     return path
+
+
+@pytest.fixture
+def environment(directory: Path, checkout: Checkout) -> Path:
+    """A virtual environment to install into."""
+    return make_environment(directory / "environment", checkout)
+
+
+@pytest.fixture(scope="module")
+def installed(room: Path, checkout: Checkout, wheel: Path) -> Path:
+    """A virtual environment into which the wheel was installed."""
+    environment = make_environment(room / "installed", checkout)
+    pip(environment / "bin/python3", wheel)
+    return environment
 
 
 @pytest.fixture
@@ -87,31 +99,29 @@ def is_fast(program: Path) -> bool:
     return " -X utf8 -IS -c " in trace.stderr
 
 
-def test_pip_install(environment: Path, wheel: Path, launch: Callable[..., str]) -> None:
-    pip(environment / "bin/python3", wheel)
-    program = environment / "bin/minictr"
-    assert launch(program) == "launched\n"
-    assert is_fast(program)
-    (environment / "link").symlink_to("bin/minictr")
-    assert launch(environment / "link") == "launched\n"
+def test_pip_install(installed: Path, launch: Callable[..., str]) -> None:
+    assert launch(installed / "bin/minictr") == "launched\n"
+    assert is_fast(installed / "bin/minictr")
 
 
-def test_an_installation_holds_compiled_modules_and_profiles(
-    environment: Path, wheel: Path
+def test_a_link_to_an_installed_program(
+    installed: Path, directory: Path, launch: Callable[..., str]
 ) -> None:
-    pip(environment / "bin/python3", wheel)
-    package = next(environment.glob("lib/python3*/site-packages/minictr"))
+    (directory / "link").symlink_to(installed / "bin/minictr")
+    (directory / "minictr").symlink_to("link")
+    assert launch(directory / "minictr") == "launched\n"
+
+
+def test_an_installation_holds_compiled_modules_and_profiles(installed: Path) -> None:
+    package = next(installed.glob("lib/python3*/site-packages/minictr"))
     assert list(package.glob("runtime/__pycache__/launch.*.pyc"))
-    installed = {path.name for path in package.glob("profiles/*")}
-    assert installed == {path.name for path in (ROOT / "minictr/profiles").glob("*.toml")}
+    profiles = {path.name for path in package.glob("profiles/*")}
+    assert profiles == {path.name for path in (ROOT / "minictr/profiles").glob("*.toml")}
 
 
 @pytest.mark.parametrize("options", [["-m"], ["-I", "-m"]])
-def test_python_m(
-    environment: Path, wheel: Path, launch: Callable[..., str], options: list[str]
-) -> None:
-    pip(environment / "bin/python3", wheel)
-    assert launch(environment / "bin/python3", *options, "minictr") == "launched\n"
+def test_python_m(installed: Path, launch: Callable[..., str], options: list[str]) -> None:
+    assert launch(installed / "bin/python3", *options, "minictr") == "launched\n"
 
 
 def test_editable_install(environment: Path, source: Path, launch: Callable[..., str]) -> None:

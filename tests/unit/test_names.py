@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,16 @@ def test_help_of_the_program_names_every_command(flags: list[str], capfd: Captur
     out = capfd.readouterr().out
     for command in ("run", "exec", "shell", "test", "plan", *COMMANDS, "version"):
         assert f"\n  {command} " in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_of_its_own(command: str, capfd: Captured) -> None:
+    for arguments in (["help", command], [command, "--help"]):
+        assert main("minictr", arguments, {}) == 0
+    sys.stdout.flush()
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert out.lower().count(f"usage: minictr {command}") == 2
 
 
 def test_every_command_has_a_module_with_a_file() -> None:

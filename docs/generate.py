@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""Writes docs/tour.md from the steps' own docstrings, so that page and program cannot differ.
+
+    docs/generate.py           write it
+    docs/generate.py --check   exit 1 where the page is stale
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+
+from minictr.cli.plan import HELD  # noqa: E402
+from minictr.runtime import (  # noqa: E402
+    execute,
+    idmap,
+    mounts,
+    namespaces,
+    network,
+    privileges,
+    rootfs,
+)
+from minictr.runtime.launch import PHASES, Plan  # noqa: E402
+
+STEPS = {
+    "enter": (namespaces.CreateNamespaces,),
+    "map_ids": (idmap.MapIds,),
+    "isolate": (namespaces.SetHostname, network.RaiseLoopback),
+    "build": (
+        rootfs.MakeMountsSlave, rootfs.MountStaging, rootfs.MakeSkeleton, rootfs.MountOverlay,
+        rootfs.BindRoot, rootfs.BindTree, rootfs.MakeFiles, mounts.Bind, mounts.BindFile,
+        mounts.MountProc, mounts.MountMinimalDev, mounts.MountEmpty, rootfs.PivotRoot,
+        rootfs.ChangeDirectory,
+    ),
+    "confine": (
+        privileges.CloseDescriptors, privileges.DropBoundingSet, privileges.DropCapabilities,
+        privileges.SetNoNewPrivileges,
+    ),
+    "execute": (
+        execute.TakeTerminal, execute.LoadFilter, execute.EvaluateEnvironment, execute.Execute,
+    ),
+}  # fmt: skip
+
+HEAD = """# A tour of a launch
+
+*Generated from the steps' docstrings by `just docs`; `minictr plan IMAGE CMD` prints the steps
+of one launch, `minictr exec --trace IMAGE CMD` each as it begins.*
+
+A launch is six phases. Each runs in one process, and holds one privilege.
+
+"""
+
+
+def tour() -> str:
+    """The page."""
+    parts = [HEAD, inspect.cleandoc(sys.modules[Plan.__module__].__doc__ or ""), ""]
+    for number, phase in enumerate(PHASES, 1):
+        process, privilege = HELD[phase]
+        parts += [f"\n## {number}. {phase}", f"\nProcess: {process}. Privilege: {privilege}.\n"]
+        for step in STEPS[phase]:
+            parts += [f"### {step.__name__}", "", f"`{step.calls}`", "", inspect.getdoc(step) or "", ""]
+    return "\n".join(parts).replace("\n    launcher ", "\n```\n    launcher ", 1).replace(
+        "becomes the command\n\n", "becomes the command\n```\n\n", 1
+    )
+
+
+def main() -> int:
+    """Write the page, or with --check compare it."""
+    page = PROJECT / "docs/tour.md"
+    if sys.argv[1:] == ["--check"]:
+        return 0 if page.read_text() == tour() else 1
+    page.write_text(tour())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""Environments for tests, gathered as a launch gathers them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from minictr.image.tree import Tree
+from minictr.request import Request
+from minictr.runtime.environment import Environment, gather
+
+
+def gathered(
+    scripts: Iterable[tuple[str, str]] = (),
+    caller: Mapping[str, str] | None = None,
+    asked: Mapping[str, str] | None = None,
+    shell: bool = True,
+    **fields: Any,
+) -> Environment:
+    """The environment of `exec` of an image, /images/hello.sif, by a caller at home in /work."""
+    tree = Tree("/", "sif", "", "", shell, tuple(scripts))
+    fields = {"action": "exec", "image": "/images/hello.sif", "command": ("true",)} | fields
+    request = Request(
+        program="minictr",
+        host_environment=tuple((caller or {}).items()),
+        environment=tuple((asked or {}).items()),
+        **fields,
+    )
+    return gather(request, tree, "/home/who", "/work")
