@@ -17,8 +17,13 @@ def gathered(
     shell: bool = True,
     **fields: Any,
 ) -> Environment:
-    """The environment of `exec` of an image, /images/hello.sif, by a caller at home in /work."""
+    """The environment for an image, /images/hello.sif, of a caller in /work.
+
+    shell: whether the image has one; shell_asked: the request's own field of that name.
+    """
     tree = Tree("/", "sif", "", "", shell, tuple(scripts))
+    if "shell_asked" in fields:
+        fields["shell"] = fields.pop("shell_asked")
     fields = {"action": "exec", "image": "/images/hello.sif", "command": ("true",)} | fields
     request = Request(
         program="minictr",

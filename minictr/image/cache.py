@@ -263,13 +263,12 @@ def sweep(cache: str, own: str) -> None:
     host = os.uname().nodename
     for entry in os.scandir(f"{cache}/tmp"):
         key, _, home = (*entry.name.split(".", 2), "", "")[:3]
-        if home != host and not old(entry):
+        if not key or (home != host and not old(entry)):
             continue
-        if key == own:
-            remove(entry.path)
-            continue
-        with free(cache, key) as ours:
-            if ours:
+        ours = contextlib.nullcontext(True) if key == own else free(cache, key)
+        # What cannot be removed stands in nobody's way: `cache clean` reports it.
+        with ours as free_now, contextlib.suppress(OSError):
+            if free_now:
                 remove(entry.path)
 
 

@@ -150,7 +150,7 @@ def tidy(cache: str) -> int:
         os.unlink(f"{cache}/index/{key}")
         count += 1
     for name in names_in(f"{cache}/tmp"):
-        with free(cache, name.split(".", 1)[0]) as ours:
+        with free(cache, name.split(".", 1)[0] or "unnamed") as ours:
             if ours:
                 remove(f"{cache}/tmp/{name}")
                 count += 1

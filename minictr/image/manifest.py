@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from minictr.value import Value
 
 Entry = tuple[int, int, int, int]
+OPEN = stat.S_IRUSR | stat.S_IXUSR  # a directory without either is closed to its owner
 FIELDS = ("mode", "size", "mtime", "ctime")
 
 
@@ -87,7 +88,7 @@ def walk(
         yield path, status
         if not stat.S_ISDIR(status.st_mode):
             continue
-        if not os.access(full, os.R_OK | os.X_OK):
+        if status.st_mode & OPEN != OPEN:
             closed[path] = stat.S_IMODE(status.st_mode)
             if not enter_closed:
                 continue

@@ -36,13 +36,8 @@ PARTITION_ALIGNMENT = 4096
 MOST_DESCRIPTORS = 4096
 PIECE = 32  # descriptors read at a time
 
-DEFFILE, GENERIC_JSON, PARTITION_TYPE, OCI_ROOT_INDEX, OCI_BLOB = (
-    0x4001,
-    0x4006,
-    0x4004,
-    0x400A,
-    0x400B,
-)
+DEFFILE, PARTITION_TYPE, GENERIC_JSON = 0x4001, 0x4004, 0x4006
+OCI_ROOT_INDEX, OCI_BLOB = 0x400A, 0x400B
 TYPES = {
     0x4001: "Deffile",
     0x4002: "EnvVar",
@@ -68,8 +63,10 @@ FILE_SYSTEMS = {
 PART_SYSTEM, PART_PRIMARY, PART_DATA, PART_OVERLAY = 1, 2, 3, 4
 PARTITION_KINDS = {1: "system", 2: "primary", 3: "data", 4: "overlay"}
 HASHES = {1: "SHA256", 2: "SHA384", 3: "SHA512", 4: "BLAKE2s", 5: "BLAKE2b"}
-_NAMES = ("", "386", "amd64", "arm", "arm64", "ppc64", "ppc64le", "mips", "mipsle", "mips64")
-_NAMES += ("mips64le", "s390x", "riscv64", "loong64")
+_NAMES = (
+    *("", "386", "amd64", "arm", "arm64", "ppc64", "ppc64le"),
+    *("mips", "mipsle", "mips64", "mips64le", "s390x", "riscv64", "loong64"),
+)
 ARCHITECTURES = {f"{code:02}".encode(): name for code, name in enumerate(_NAMES)}
 GROUP_MASK = 0xF0000000
 

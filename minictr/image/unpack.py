@@ -57,13 +57,14 @@ WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 def unpack(
     descriptor: int, image: Image, directory: str, lock: int, progress: bool
 ) -> tuple[str, Manifest]:
-    """Unpack image, open as `descriptor`, into DIRECTORY/root, which must not exist.
+    """Unpack image, open as `descriptor`, into DIRECTORY/root; `directory` is one of CACHE/tmp.
 
     Returns the sha256 of the image's byte range and what was unpacked. `lock` is inherited by
     unsquashfs: should we be killed, the directory counts as in use until it has ended too.
     Raises Refusal; the directory is then the caller's to remove.
     """
-    room_for(image, directory)
+    cache = os.path.dirname(os.path.dirname(directory))
+    room_for(image, cache)
     root = f"{directory}/root"
     command = command_for(descriptor, image, root, progress)
     with ThreadPoolExecutor(max_workers=2) as workers:
@@ -78,7 +79,7 @@ def unpack(
             child.kill()
             child.wait()
             raise
-        judge(status, words, image, directory)
+        judge(status, words, image, cache)
         name = digest.result()
     return name, inspect(root, image, absent, words)
 
@@ -132,15 +133,15 @@ def find_unsquashfs() -> str:
     )
 
 
-def room_for(image: Image, directory: str) -> None:
+def room_for(image: Image, cache: str) -> None:
     """Refuse before any work when the file system has fewer inodes than the image."""
-    numbers = os.statvfs(directory)
+    numbers = os.statvfs(cache)
     if not numbers.f_files or numbers.f_favail >= image.inodes:  # btrfs counts none
         return
-    refusal = stopped(errno.ENOSPC, directory)
+    refusal = stopped(errno.ENOSPC, cache)
     raise Refusal(
         "MC0122",
-        f"{printable(image.path)} needs more inodes than the cache directory {directory} has left",
+        f"{printable(image.path)} needs more inodes than the cache directory {cache} has left",
         f"superblock: {image.inodes} inodes; {refusal.proof}",
         refusal.fix,
     )
@@ -155,7 +156,9 @@ def hash_range(descriptor: int, image: Image) -> str:
             piece = os.pread(descriptor, min(PIECE, end - position), position)
         except OSError as error:
             name = errno.errorcode.get(error.errno or 0, str(error.errno))
-            raise refuse("call", image.path, f"byte {position}", call="pread(2)", errno=name) from None
+            raise refuse(
+                "call", image.path, f"byte {position}", call="pread(2)", errno=name
+            ) from None
         if not piece:
             proof = f"end of file at byte {position}, expected at {end} or later"
             raise damaged(image, proof)
@@ -203,12 +206,12 @@ def listen(lines: Iterable[str]) -> tuple[int, list[str]]:
     return absent, words
 
 
-def judge(status: int, words: list[str], image: Image, directory: str) -> None:
+def judge(status: int, words: list[str], image: Image, cache: str) -> None:
     """Refuse what unsquashfs said or did; its words outrank its exit status."""
     path = printable(image.path)
     for number in WRITE_ERRORS:
         if any(line.endswith(f"because {os.strerror(number)}") for line in words):
-            raise stopped(number, directory)
+            raise stopped(number, cache)
     for line in words:
         if UNSUPPORTED.search(line):
             raise Refusal(

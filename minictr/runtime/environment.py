@@ -262,6 +262,7 @@ def _interpret(environment: Environment, start: dict[str, str]) -> tuple[dict[st
             exported |= {"LD_LIBRARY_PATH", "PS1"}
         elif verb == "path":
             variables.apply_path(values)
+            exported.add("PATH")
         elif verb == "complete_path" or "PATH" not in values:
             values["PATH"] = variables.complete_path(values.get("PATH", ""))
             exported.add("PATH")

@@ -18,6 +18,7 @@ from minictr.runtime.syscalls import (
     MS_REC,
     MS_REMOUNT,
     CallError,
+    chmod,
     keeping,
     mkdir,
     mount,
@@ -67,11 +68,12 @@ class Bind(Step):
     read_only: bool = False
     attributes: bool = True  # the kernel has mount_setattr(2): Linux 5.12
     harden: bool = False  # nosuid, nodev
-    create: bool = False  # a directory to be made on the host first: --workdir
+    create: int = 0  # the mode of a directory to be made on the host first: --workdir
 
     def prepare(self) -> None:
         if self.create and not exists(self.source):
-            mkdir(self.source, 0o777)
+            make_mount_point(self.source, True)
+            chmod(self.source, self.create)
 
     def run(self, process: Process) -> None:
         source, target = HOST + self.source, resolve(ROOT, self.target)

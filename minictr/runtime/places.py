@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 
 from minictr.host import canonical
+from minictr.refusal import Refusal
 from minictr.runtime.mounts import (
     Bind,
     BindFile,
@@ -52,6 +53,8 @@ def places(request: Request, host: Host, cache: str) -> list[Place]:
 
     A bind of the user's on the same mount point replaces what would be there by default.
     """
+    if request.workdir and not host.exists(request.workdir):
+        raise Refusal("request", f"--workdir {request.workdir} does not exist")
     asked = [_bound(bind, host) for bind in request.binds]
     asked += [_scratch(path, request) for path in request.scratch]
     taken = {place.target for place in asked}
@@ -120,7 +123,7 @@ def _temporary(request: Request, host: Host) -> list[Place]:
     found = []
     for path, name in (("/tmp", "tmp"), ("/var/tmp", "var_tmp")):
         if request.contain and request.workdir:
-            step: Step = Bind(f"{real(request.workdir)}/{name}", path, create=True)
+            step: Step = Bind(f"{real(request.workdir)}/{name}", path, create=0o1777)
         elif request.contain:
             step = MountEmpty(path, 0o1777, _size(request))
         elif host.exists(path):
@@ -136,7 +139,7 @@ def _home(request: Request, host: Host) -> list[Place]:
     if request.home[0]:
         source = request.home[0]
     elif request.contain and request.workdir:
-        step: Step = Bind(f"{real(request.workdir)}/home", target, create=True)
+        step: Step = Bind(f"{real(request.workdir)}/home", target, create=0o700)
         return [Place(target, "directory", step)]
     else:
         source = "" if request.contain else host.home
@@ -168,7 +171,7 @@ def _bound(bind: AskedBind, host: Host) -> Place:
 def _scratch(path: str, request: Request) -> Place:
     if request.workdir:
         source = f"{real(request.workdir)}/scratch{path}"
-        return Place(path, "directory", Bind(source, path, create=True), asked=True)
+        return Place(path, "directory", Bind(source, path, create=0o750), asked=True)
     return Place(path, "directory", MountEmpty(path, 0o755, _size(request)), asked=True)
 
 

@@ -9,6 +9,7 @@ import posix
 
 from minictr.host import group_name, read_fact
 from minictr.image.tree import kind_of, resolve
+from minictr.refusal import Refusal
 from minictr.runtime import identity, idmap, privileges
 from minictr.runtime.execute import EvaluateEnvironment, Execute, LoadFilter, TakeTerminal
 from minictr.runtime.launch import Plan
@@ -127,21 +128,38 @@ def _sort_out(
     """(the steps, the places whose mount points the image lacks, what was left out and why)."""
     steps, missing, notes = [], [], []
     covered: list[str] = []
+    bound: set[str] = set()
     for place in found:
         inside = _inside(tree, place.target)
+        if inside in bound and (place.asked or isinstance(place.step, BindFile)):
+            notes.append(f"{place.target}: left out, an earlier bind is there")
+            continue
         if not any(below(inside, outer) for outer in covered):
             kind = kind_of(tree.root, inside)
             if not place.asked and kind and kind != place.kind:
                 notes.append(f"{place.target}: left out, the image has a {kind} there")
                 continue
-            if not kind and writable and not place.asked:
+            if not kind and writable:
+                if place.asked:
+                    raise _no_mount_point(place.target, tree.root + inside)
                 notes.append(f"{place.target}: left out, the writable image has no such path")
                 continue
-            if not kind and not writable:
+            if not kind:
                 missing.append(place.replace(target=inside))
         covered.append(inside)
+        bound |= {inside} if place.asked else set()
         steps.append(place.step.replace(target=inside))
     return steps, missing, notes
+
+
+def _no_mount_point(target: str, path: str) -> Refusal:
+    """A writable image is the user's own: nothing is made in it that the payload did not make."""
+    return Refusal(
+        "request",
+        f"{target} is not in the image, and --writable makes no mount points",
+        f"{path} does not exist",
+        f"mkdir -p {path}",
+    )
 
 
 def _inside(tree: Tree, path: str) -> str:
@@ -153,6 +171,14 @@ def _root(
     request: Request, tree: Tree, host: Host, missing: list[Place]
 ) -> tuple[tuple[Step, ...], str]:
     """The steps that make the root, and the words that say why these."""
+    if request.writable and tree.kind != "directory":
+        # What was unpacked from a file is the cache's: every later launch would see the change.
+        raise Refusal(
+            "request",
+            f"{request.image} cannot be written to: it is not a directory",
+            f"it is of the kind {tree.kind}",
+            "Use --writable-tmpfs, or unpack it into a directory.",
+        )
     if request.writable:
         return (BindRoot(tree.root, read_only=False),), "the directory itself, writable"
     if not missing and not request.writable_tmpfs:

@@ -31,7 +31,7 @@ FORGET = "unset PATH PS1 TERM SHELL SHLVL OLDPWD HOSTNAME HOSTTYPE MACHTYPE OSTY
 DYNAMIC = frozenset((
     "_", "UID", "EUID", "GID", "PWD", "IFS", "OPTIND", "OPTARG", "OPTERR", "LINENO", "RANDOM",
     "SRANDOM", "SECONDS", "PPID", "DIRSTACK", "GROUPS", "FUNCNAME", "HISTCMD", "PS2", "PS4",
-    "SHELLOPTS", "BASHOPTS", "EPOCHSECONDS", "EPOCHREALTIME", "COLUMNS", "LINES",
+    "SHELLOPTS", "BASHOPTS", "EPOCHSECONDS", "EPOCHREALTIME", "COLUMNS", "LINES", "OLDPWD",
 ))  # fmt: skip
 OWN = ("_", "PWD", "OLDPWD")  # exported by shells whatever the scripts do
 COMPLETE_PATH = "\n".join(
@@ -39,14 +39,14 @@ COMPLETE_PATH = "\n".join(
     for name in DEFAULT_PATH.split(":")
 )
 ASKED = "SING_USER_DEFINED_"
+PATH = f"${{{ASKED}PREPEND_PATH:+${ASKED}PREPEND_PATH:}}${{PATH-{DEFAULT_PATH}}}"
 STAGES = {
-    "default_path": f": ${{PATH={DEFAULT_PATH}}}; export PATH",
-    "complete_path": f": ${{PATH=}}; export PATH\n{COMPLETE_PATH}",
+    "default_path": f': "${{PATH={DEFAULT_PATH}}}"; export PATH',
+    "complete_path": f': "${{PATH=}}"; export PATH\n{COMPLETE_PATH}',
     "base": f'export LD_LIBRARY_PATH="${{LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}}{LIBRARIES}"'
     f' PS1="${{PS1:-{PROMPT}}}"',
-    "path": f'PATH="${{{ASKED}PATH:-${{{ASKED}PREPEND_PATH:+${ASKED}PREPEND_PATH:}}$PATH'
-    f'${{{ASKED}APPEND_PATH:+:${ASKED}APPEND_PATH}}}}"; export PATH\n'
-    f"unset {ASKED}PATH {ASKED}PREPEND_PATH {ASKED}APPEND_PATH",
+    "path": f'PATH="${{{ASKED}PATH:-{PATH}${{{ASKED}APPEND_PATH:+:${ASKED}APPEND_PATH}}}}"\n'
+    f"export PATH; unset {ASKED}PATH {ASKED}PREPEND_PATH {ASKED}APPEND_PATH",
 }
 ESCAPES = dict(zip("abefnrtvE", "\a\b\x1b\f\n\r\t\v\x1b", strict=True))
 
@@ -61,7 +61,7 @@ def source(
     """
     asked = [name for name in names if is_name(name) and name not in DYNAMIC]
     lines = [FORGET]
-    lines += [f": ${{{name}={value}}}" for name, value in zip(SHELL_IDS, ids(), strict=True)]
+    lines += [f': "${{{name}={value}}}"' for name, value in zip(SHELL_IDS, ids(), strict=True)]
     for index, (verb, path, _) in enumerate(environment.stages):
         if verb == "source":
             quoted = single_quoted(path)
@@ -129,8 +129,9 @@ def run(environment: Environment, script: str, visible: dict[str, str]) -> tuple
 
     Latin-1 gives each byte a character, so that nothing is lost before the quotes are undone.
     """
-    shell = next((path for path in environment.shells if is_executable(path)), "/bin/sh")
+    shell = next(filter(is_executable, environment.shells), environment.shells[-1])
     answer = memory_file("environment")
+    files = [answer]
     actions = [(posix.POSIX_SPAWN_DUP2, answer, DUMP)]
     arguments = [shell.rpartition("/")[2], "-c", script, "sh", *environment.command]
     written = script.encode(sys.getfilesystemencoding(), "surrogateescape")
@@ -139,13 +140,15 @@ def run(environment: Environment, script: str, visible: dict[str, str]) -> tuple
         posix.pwrite(text, written, 0)
         actions.append((posix.POSIX_SPAWN_DUP2, text, SCRIPT))
         arguments[1:4] = [f"/proc/self/fd/{SCRIPT}"]
+        files.append(text)
     try:
         pid = posix.posix_spawn(shell, arguments, visible, file_actions=actions)
     except OSError as error:
         raise CallError("execve", (shell, tuple(arguments[:1])), error.errno or 0) from None
     status = posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
     said = posix.pread(answer, posix.fstat(answer).st_size, 0).decode("latin-1")
-    posix.close(answer)
+    for descriptor in files:
+        posix.close(descriptor)
     return (128 - status if status < 0 else status), said
 
 

@@ -125,10 +125,12 @@ def double_quoted(text: str, at: int, braced: bool = False) -> tuple[Word, int]:
         if char == '"':
             inner, more, at = not inner, (), at + 1
         elif char == "\\":
-            more, at = _escaped(text, at, '$`"\\' if inner or not braced else '$`"\\}')
+            if inner and text[at + 1 : at + 2] not in '$`"\\\n':
+                raise NeedsShell  # bash removes this backslash
+            more, at = _escaped(text, at, '$`"\\}' if braced and not inner else '$`"\\')
         elif char == "$":
             more, at = _dollar(text, at + 1, after_dollar, quoted=True)
-        elif char in "`\0\r" or (braced and not inner and char in "'~{"):
+        elif char in "`\0\r" or (braced and not inner and char in "'~{<>()"):
             raise NeedsShell
         else:
             more, at = (char,), at + 1
@@ -157,7 +159,8 @@ def _dollar(
     if text.startswith("{", at):
         return _braced(text, at + 1, quoted)
     name = name_at(text, at)
-    if name in SHELL_NAMES:
+    # dash joins what a continuation parts before it looks for the end of the name.
+    if name in SHELL_NAMES or text.startswith("\\\n", at + len(name)):
         raise NeedsShell
     if name:
         return ((name, "", ()),), at + len(name)
@@ -177,7 +180,7 @@ def _braced(text: str, at: int, quoted: bool) -> tuple[Word, int]:
         return ((name, "", ()),), at + 1
     operator = text[at : at + 2] if text.startswith(":", at) else text[at : at + 1]
     if operator not in (":-", "-", ":+", "+"):
-        raise NeedsShell
+        raise Unbalanced if operator in ("", '"') and quoted else NeedsShell
     at += len(operator)
     word, at = double_quoted(text, at, braced=True) if quoted else unquoted(text, at, "}")
     return ((name, operator, word),), at

@@ -1,4 +1,4 @@
-"""Our evaluator of simple scripts, and our reading of `export -p`, against the shells themselves."""
+"""Our evaluator of simple scripts and our reading of `export -p` against the shells themselves."""
 
 from __future__ import annotations
 
@@ -132,9 +132,7 @@ def test_an_injected_value_means_what_every_shell_makes_of_it(value: str) -> Non
 
 @pytest.mark.parametrize("name", ["dash", "busybox", "bash"])
 @given(st.dictionaries(NAMES, st.binary(max_size=40).map(lambda value: value.replace(b"\0", b""))))
-def test_any_bytes_come_back_from_a_shell_as_they_were(
-    name: str, values: dict[str, bytes]
-) -> None:
+def test_any_bytes_come_back_from_a_shell_as_they_were(name: str, values: dict[str, bytes]) -> None:
     if name not in present():
         pytest.skip(f"MC0601 {name} is not installed")
     wanted = {key: value.decode("utf-8", "surrogateescape") for key, value in values.items()}

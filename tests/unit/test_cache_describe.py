@@ -13,7 +13,9 @@ from skipping import require, require_program
 from minictr.image.describe import commands, describe
 
 BUSYBOX_SCRIPTS = ["01-base.sh", "90-environment.sh", "95-apps.sh", "99-base.sh"]
-NO_RUNSCRIPT = '#!/bin/sh\n# a licence\n\necho "There is no runscript defined for this container\\n";\n'
+NO_RUNSCRIPT = (
+    '#!/bin/sh\n# a licence\n\necho "There is no runscript defined for this container\\n";\n'
+)
 
 
 @pytest.fixture
@@ -156,7 +158,12 @@ def test_commands_are_what_is_neither_blank_nor_comment() -> None:
 @pytest.mark.parametrize(
     ("name", "offset", "runscript", "scripts"),
     [
-        ("full-gzip.sif", 36864, "own", ["90-environment.sh", "91-environment.sh", "94-appsbase.sh"]),
+        (
+            "full-gzip.sif",
+            36864,
+            "own",
+            ["90-environment.sh", "91-environment.sh", "94-appsbase.sh"],
+        ),
         ("docker.sif", 40960, "own", ["10-docker2singularity.sh"]),
         ("bb-xz.sif", 36864, "default", []),
         ("legacy2x.simg", 31, "", []),

@@ -118,7 +118,9 @@ def test_an_entry_that_is_a_symbolic_link_is_ignored(image: Path, cache: Path) -
     assert missed(image, cache)
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"(", marshal.dumps((1, 2)), marshal.dumps(7)])
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", b"(", marshal.dumps((1, 2)), marshal.dumps(7)]
+)
 def test_a_damaged_entry_is_a_miss(image: Path, cache: Path, content: bytes) -> None:
     write_entry(cache, image).write_bytes(content)
     assert missed(image, cache)

@@ -146,8 +146,14 @@ def refused(words: list[str], status: int, directory: Path) -> str:
     ("line", "code"),
     [
         ("Write on output file failed because No space left on device", "MC0121"),
-        ("FATAL ERROR: dir_scan: failed to make directory a, because Disk quota exceeded", "MC0123"),
-        ("FATAL ERROR: dir_scan: failed to make directory a, because Read-only file system", "MC0125"),
+        (
+            "dir_scan: failed to make directory, because Disk quota exceeded",
+            "MC0123",
+        ),
+        (
+            "dir_scan: failed to make directory, because Read-only file system",
+            "MC0125",
+        ),
         ("Filesystem uses xz compression, this is unsupported by this version", "MC0119"),
         ("FATAL ERROR: writer: failed to read/uncompress file a", "MC0120"),
         ("Read on filesystem failed because EOF", "MC0120"),

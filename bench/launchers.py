@@ -1,0 +1,180 @@
+"""Finds the launchers that can be compared, each with a command that runs `true` in a container."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+
+from stopwatch import Command  # noqa: E402
+
+from minictr.image.index import find  # noqa: E402
+from minictr.image.open import open_image  # noqa: E402
+
+PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts")
+
+# What an image's environment script may look like -> its text.
+SCRIPTS = {
+    "": "",
+    ", assignments": '#!/bin/sh\nexport GREETING="hello"\nexport DATA=/data\n',
+    ", shell script": "#!/bin/sh\nexport TODAY=$(echo today)\n",
+}
+
+
+class Unusable(Exception):
+    """Nothing can be compared; says why, and what to do."""
+
+
+class Program(NamedTuple):
+    """The minictr to be measured."""
+
+    file: str  # the start script
+    python: str  # the interpreter that it starts, as it names it
+    package: Path  # the directory with the modules that are imported
+
+
+def program_under_test(chosen: Path | None, scratch: Path) -> Program:
+    """Find the program, the interpreter it uses and its modules by looking at a running one."""
+    beside = Path(sys.executable).with_name("minictr")
+    file = chosen or (beside if beside.exists() else PROJECT / "scripts/minictr")
+    for directory in ("bin", "proc"):
+        Path(scratch, "root", directory).mkdir(parents=True)
+    shutil.copy(busybox(), scratch / "root/bin/cat")
+    command = [str(file.absolute()), "exec", str(scratch / "root"), "cat"]
+    running = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(scratch)
+    )
+    assert running.stdin
+    assert running.stdout
+    running.stdin.write(b"x")
+    running.stdin.flush()
+    up = running.stdout.read(1)
+    words = Path(f"/proc/{running.pid}/cmdline").read_bytes().decode().split("\0") if up else []
+    running.communicate()
+    if running.returncode:
+        raise Unusable(f"`{' '.join(command)}` ended with status {running.returncode}")
+    program = Program(command[0], words[0], Path(words[words.index("-c") + 2], "minictr").resolve())
+    refuse_uncompiled(program)
+    return program
+
+
+def refuse_uncompiled(program: Program) -> None:
+    """Modules without a compiled file of this interpreter's would be compiled at each launch."""
+    code = "import sys; print(sys.implementation.cache_tag)"
+    tag = subprocess.check_output([program.python, "-ISc", code], text=True).strip()
+    for source in sorted(program.package.glob("**/*.py")):
+        compiled = source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc"
+        status = source.stat()
+        # PEP 552: four bytes each of magic number, flags, mtime and size of the source.
+        expected = b"".join((n & 0xFFFFFFFF).to_bytes(4, "little") for n in stamp(status))
+        if not compiled.exists() or compiled.read_bytes()[8:16] != expected:
+            fix = f"env -u PYTHONDONTWRITEBYTECODE {program.python} -m compileall -q {program.package}"
+            raise Unusable(f"{source} is not compiled for {tag}; run `{fix}`")
+
+
+def stamp(status: os.stat_result) -> tuple[int, int]:
+    """What a compiled file keeps of its source: mtime in seconds, size in bytes."""
+    return int(status.st_mtime), status.st_size
+
+
+def environment(scratch: Path) -> dict[str, str]:
+    """The environment of everything that is measured, with a cache of this run's own."""
+    kept = {name: os.environ[name] for name in ("HOME", "USER", "LOGNAME") if name in os.environ}
+    return {**kept, "PATH": PATH, "LANG": "C.UTF-8", "MINICTR_CACHEDIR": str(scratch / "cache")}
+
+
+def launchers(
+    program: Program, image: Path | None, scratch: Path
+) -> tuple[dict[str, Command], dict[str, str]]:
+    """(label -> command of what works here, label -> why another one does not)."""
+    environ = environment(scratch)
+    images = {"": image} if image else build_images(program, scratch, environ)
+    interpreter = str(Path(program.python).resolve())
+    commands: dict[str, Command] = {
+        "bare interpreter": ((interpreter, "-I", "-S", "-c", "pass"), environ)
+    }
+    for suffix, path in images.items():
+        for label, ids in (("minictr, one id", "single"), ("minictr, newuidmap", "helpers")):
+            argv = (program.file, "exec", "--id-map", ids, str(path), "true")
+            commands[label + suffix] = (argv, environ)
+    usable, skipped = warm_up(commands)
+    if "minictr, one id" in skipped:
+        raise Unusable(skipped["minictr, one id"])
+    peers, absent = warm_up(peer_commands(images[""], scratch, environ))
+    return usable | peers, skipped | absent
+
+
+def build_images(program: Program, scratch: Path, environ: dict[str, str]) -> dict[str, Path]:
+    """The example image with each kind of environment script; label's end -> path."""
+    images = {}
+    for number, (suffix, text) in enumerate(SCRIPTS.items()):
+        root, images[suffix] = scratch / f"root-{number}", scratch / f"image-{number}.sif"
+        root.mkdir()
+        run([str(PROJECT / "images/hello/recipe"), str(root)], environ)
+        script = root / ".singularity.d/env/90-environment.sh"
+        script.write_text(text) if text else script.unlink()
+        run([program.file, "build", str(images[suffix]), str(root)], environ)
+    return images
+
+
+def peer_commands(image: Path, scratch: Path, environ: dict[str, str]) -> dict[str, Command]:
+    """The other launchers, on the same SIF, its SquashFS, and the tree that minictr unpacked."""
+    tree = find(str(image), environ["MINICTR_CACHEDIR"])
+    assert tree, "a launch has left its tree in the cache"
+    found = open_image(str(image))
+    squashfs = scratch / "image.sqfs"
+    with image.open("rb") as whole:
+        whole.seek(found.offset)
+        squashfs.write_bytes(whole.read(found.size))
+    bound = ("--ro-bind", tree.root, "/", "--proc", "/proc", "--dev", "/dev")
+    argvs = {
+        "bwrap, the tree": ("bwrap", *NAMESPACES, *bound, "true"),
+        "ch-run, the tree": ("ch-run", tree.root, "--", "true"),
+        "ch-run, the SquashFS": ("ch-run", str(squashfs), "--", "true"),
+        "apptainer, the SIF": ("apptainer", "exec", str(image), "true"),
+    }
+    return {
+        label: ((shutil.which(name, path=PATH) or name, *words), environ)
+        for label, (name, *words) in argvs.items()
+    }
+
+
+def warm_up(commands: dict[str, Command]) -> tuple[dict[str, Command], dict[str, str]]:
+    """Run each once, which fills its cache; divides them into those that work and the reasons."""
+    usable: dict[str, Command] = {}
+    skipped: dict[str, str] = {}
+    for label, (argv, environ) in commands.items():
+        if not argv[0].startswith("/"):
+            skipped[label] = f"{argv[0]} is not installed"
+            continue
+        done = subprocess.run(
+            argv, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        if done.returncode == 0:
+            usable[label] = (argv, environ)
+        else:
+            said = done.stderr.strip().splitlines() or [""]
+            skipped[label] = f"status {done.returncode}: {said[-1]}"
+    return usable, skipped
+
+
+def run(argv: list[str], environ: dict[str, str]) -> None:
+    """A command of the preparation, which has to work."""
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True)
+    if done.returncode:
+        raise Unusable(f"`{' '.join(argv)}`: {done.stderr.strip()}")
+
+
+def busybox() -> str:
+    """The statically linked program which the example image consists of."""
+    found = shutil.which("busybox", path=PATH)
+    if not found:
+        raise Unusable("busybox is missing; install the package busybox-static")
+    return found
