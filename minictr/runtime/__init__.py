@@ -1,1 +1,1 @@
-"""The launch: steps as data, choreography as code. Nothing here knows why a step failed."""
+"""The launch, steps as data and choreography as code, with no knowledge of why a step fails."""

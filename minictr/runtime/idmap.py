@@ -93,7 +93,7 @@ def choose(host: Host, mode: str, fakeroot: bool) -> Ids:
     return Ids(
         spread(inside[0], host.uid, ranges[0]),
         spread(inside[1], host.gid, ranges[1]),
-        tuple(path or name for path, name in zip(paths, HELPERS, strict=True)),
+        tuple(path or f"/usr/bin/{name}" for path, name in zip(paths, HELPERS, strict=True)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Places: what of the host is seen inside, and where. Chosen here, before any process is made."""
+"""Chooses, before any process is made, what of the host is seen inside and where."""
 
 from __future__ import annotations
 

@@ -65,23 +65,28 @@ def make_plan(
         isolate.append(RaiseLoopback())
     build, notes = _build(request, tree, host, cache, warning)
     notes = [f"ids: one line, because {ids.reason}"] * bool(ids.reason) + notes
-    interactive = request.action == "shell" and "pid" in kinds and foreground() != -1
     return Plan(
         enter=(CreateNamespaces(kinds),),
         map_ids=(idmap.MapIds(ids.uids, ids.gids, ids.helpers),),
         isolate=tuple(isolate),
         build=build,
         confine=_confine(request),
-        execute=(
-            *((TakeTerminal(),) if interactive else ()),
-            *((LoadFilter(request.seccomp, program),) if program else ()),
-            EvaluateEnvironment(environment),
-            Execute(command),
-        ),
+        execute=_execute(request, environment, command, program),
         init=request.init_name if "pid" in kinds else "",
         umask=host.umask if request.keep_umask else 0o022,
         notes=tuple(notes),
     )
+
+
+def _execute(
+    request: Request, environment: Environment, command: tuple[str, ...], program: bytes
+) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    if request.action == "shell" and "pid" in request.namespaces and foreground() != -1:
+        steps.append(TakeTerminal())
+    if program:
+        steps.append(LoadFilter(request.seccomp, program))
+    return (*steps, EvaluateEnvironment(environment), Execute(command))
 
 
 def _confine(request: Request) -> tuple[Step, ...]:

@@ -111,8 +111,8 @@ def single_quoted(text: str, at: int) -> tuple[Word, int]:
 def double_quoted(text: str, at: int, braced: bool = False) -> tuple[Word, int]:
     """What stands between double quotes, or (`braced`) in ${NAME:-...} between double quotes.
 
-    In braces a second pair of double quotes is removed, and single quotes and tildes outside it
-    are read differently by different shells.
+    In braces a second pair of double quotes is removed; shells differ on single quotes and tildes
+    outside it, and bash sees process substitutions even inside it.
     """
     pieces: list[str | tuple[str, str, Word]] = []
     inner = False
@@ -130,7 +130,7 @@ def double_quoted(text: str, at: int, braced: bool = False) -> tuple[Word, int]:
             more, at = _escaped(text, at, '$`"\\}' if braced and not inner else '$`"\\')
         elif char == "$":
             more, at = _dollar(text, at + 1, after_dollar, quoted=True)
-        elif char in "`\0\r" or (braced and not inner and char in "'~{<>()"):
+        elif char in "`\0\r" or (braced and char in ("<>" if inner else "'~{<>()")):
             raise NeedsShell
         else:
             more, at = (char,), at + 1
