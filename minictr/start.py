@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import posix
 import sys
+
+from minictr.modules import KeptModules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,9 +39,14 @@ def end(called_as: str, arguments: list[str]) -> None:
 
     posix._exit saves the 1.4 ms which the interpreter takes to tidy up.
     """
+    take_standard_descriptors()
+    gc.disable()  # a launch makes no cycles worth collecting
+    environ = environment()
+    modules = KeptModules.of(environ)
     try:
-        status = run(called_as, arguments)
+        status = run(called_as, arguments, environ)
         flush()
+        modules.save()
     except BrokenPipeError:
         status = 128 + 13  # SIGPIPE: `minictr plan ... | head` ends as any other program does
     except KeyboardInterrupt:
@@ -49,12 +57,24 @@ def end(called_as: str, arguments: list[str]) -> None:
     posix._exit(status)
 
 
-def run(called_as: str, arguments: list[str]) -> int:
+def take_standard_descriptors() -> None:
+    """Open /dev/null in place of those that the caller closed.
+
+    A socket or file of ours would get their numbers otherwise, and a payload write to it.
+    """
+    descriptor = posix.open("/dev/null", posix.O_RDWR)
+    while descriptor < 3:
+        posix.set_inheritable(descriptor, True)
+        descriptor = posix.open("/dev/null", posix.O_RDWR)
+    posix.close(descriptor)
+
+
+def run(called_as: str, arguments: list[str], environ: dict[str, str]) -> int:
     """Call the command line; gives the exit status, also where a command ends by sys.exit."""
     from minictr.cli.main import main as command_line
 
     try:
-        return command_line(called_as, arguments, environment())
+        return command_line(called_as, arguments, environ)
     except SystemExit as wish:
         if isinstance(wish.code, str):
             print(wish.code, file=sys.stderr)

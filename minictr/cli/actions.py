@@ -7,6 +7,7 @@ import posix
 from minictr.cli import messages, names
 from minictr.host import read_host
 from minictr.image import index
+from minictr.modules import cache_directory
 from minictr.refusal import Refusal
 from minictr.runtime import environment, seccomp
 from minictr.runtime.launch import Failure, dismiss, launch
@@ -48,7 +49,7 @@ def prepare(request: Request, host: Host) -> Plan:
         if kind in request.gpu and host.exists(device):
             messages.warn(request, f"--{kind}: the host's driver libraries are not bound yet")
     environ = dict(request.host_environment)
-    cache = index.cache_directory(environ, host.home)
+    cache = cache_directory(environ)
     tree = index.find(request.image, cache) or _unpacked(request, cache)
 
     def say(text: str) -> None:
@@ -113,16 +114,17 @@ def _trace(phase: str, step: Step, moment: int) -> None:
 
 
 def _refused(request: Request, refusal: Refusal) -> int:
-    from minictr.diagnosis import report
+    from minictr.cli import reports
 
-    return report.refusal(request, refusal)
+    return reports.refusal(request, refusal)
 
 
 def _failed(request: Request, host: Host, plan: Plan, failure: Failure) -> int:
     """Interview the witness, report, let it go."""
-    from minictr.diagnosis import diagnose, report
+    from minictr.cli import reports
+    from minictr.diagnosis import diagnose
 
     try:
-        return report.failure(request, failure, diagnose(failure, plan, host, request))
+        return reports.failure(request, failure, diagnose(failure, plan, host, request))
     finally:
         dismiss(failure)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import pwd
 import sys
 import time
 
 from minictr.image.cache import prepare
-from minictr.image.index import cache_directory
 from minictr.image.inventory import Cached, discard, inventory, tidy, verify
+from minictr.modules import cache_directory
 from minictr.refusal import Refusal
 
 USAGE = """\
@@ -46,7 +45,7 @@ def main(arguments: list[str], environ: dict[str, str]) -> int:
     if wrong or (flags and names):
         word = wrong[0] if wrong else names[0]
         raise Refusal("usage", f"unexpected argument: {word}", "", "minictr cache --help")
-    cache = cache_directory(environ, home())
+    cache = cache_directory(environ)
     if not os.path.isdir(cache):
         return show([], bool(flags)) if command == "list" else unknown(names)
     prepare(cache)
@@ -56,14 +55,6 @@ def main(arguments: list[str], environ: dict[str, str]) -> int:
     if command == "verify":
         return check(trees)
     return clean(cache, trees, everything=bool(flags or names), named=bool(names))
-
-
-def home() -> str:
-    """The caller's home in the user database, where `minictr run` looks for the cache too."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_dir
-    except KeyError:
-        return ""
 
 
 def chosen(trees: list[Cached], names: list[str]) -> list[Cached]:

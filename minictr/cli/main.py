@@ -8,6 +8,7 @@ from minictr.cli.grammar import read_flags, read_variables
 from minictr.cli.messages import refuse, write
 from minictr.cli.names import named
 from minictr.cli.options import GLOBAL, flags_of, index
+from minictr.modules import cache_directory, home_directory
 from minictr.refusal import Refusal
 
 TYPE_CHECKING = False
@@ -24,6 +25,7 @@ COMMANDS = {
     "cache": "minictr.cli.cache",
     "build": "minictr.cli.build",
     "drop-in": "minictr.cli.dropin",
+    "explain": "minictr.cli.explain",
 }
 
 # What singularity and apptainer have and we do not: named, so that nobody looks for a typing error.
@@ -111,9 +113,8 @@ def configure(name: Name, values: Values, environ: dict[str, str]) -> None:
     found = [path for path in files if exists(path) or path == chosen]
     if found:
         from minictr.config import merge
-        from minictr.image.index import cache_directory
 
-        merge(found, values, cache_directory(environ, home_directory(environ)))
+        merge(found, values, cache_directory(environ))
 
 
 def user_config(environ: dict[str, str]) -> str:
@@ -122,19 +123,6 @@ def user_config(environ: dict[str, str]) -> str:
     if not directory.startswith("/"):
         directory = home_directory(environ) + "/.config"
     return directory + "/minictr/config.toml"
-
-
-def home_directory(environ: dict[str, str]) -> str:
-    """$HOME, or what passwd says: workflow engines start us with an empty environment."""
-    home = environ.get("HOME", "")
-    if home:
-        return home
-    import pwd
-
-    try:
-        return pwd.getpwuid(posix.getuid()).pw_dir
-    except KeyError:
-        return "/"
 
 
 def exists(path: str) -> bool:

@@ -56,9 +56,12 @@ def fatal(program: str, text: str) -> None:
 
 def refuse(name: Name, refusal: Refusal, command: str = "") -> int:
     """Report a refused input and give the exit status that says so under this name."""
+    if refusal.code.startswith("MC"):
+        from minictr.cli.reports import refusal_of_a_command
+
+        return refusal_of_a_command(name, refusal)
     if refusal.code != "usage":
-        code = "" if refusal.code == "request" else f" [{refusal.code}]"
-        fatal(name.program, refusal.cause + code)
+        fatal(name.program, refusal.cause)
     elif name.drop_in:
         write(f'Error for command "{command or name.program}": {refusal.cause}\n\n')
     else:

@@ -23,22 +23,6 @@ ENTRY_FIELDS = 7  # format, name, kind, runscript, shell, scripts, path of the i
 NOTE_AGE = 3600
 
 
-def cache_directory(environ: dict[str, str], home: str) -> str:
-    """The absolute path of the cache: $MINICTR_CACHEDIR, $XDG_CACHE_HOME/minictr or below home.
-
-    home   the user database's word, for callers without $HOME: workflow engines start us so
-    """
-    chosen = environ.get("MINICTR_CACHEDIR", "")
-    if chosen:
-        return chosen if chosen.startswith("/") else f"{posix.getcwd()}/{chosen}"
-    base = environ.get("XDG_CACHE_HOME", "")
-    # The XDG base directory specification: a relative path is invalid and has to be ignored.
-    if base.startswith("/"):
-        return f"{base}/minictr"
-    own = environ.get("HOME", "")
-    return f"{own if own.startswith('/') else home}/.cache/minictr"
-
-
 def identity_of(status: posix.stat_result) -> tuple[int, ...]:
     """(device, inode, size, mtime_ns, ctime_ns): what changes whenever the image file does.
 

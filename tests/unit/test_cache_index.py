@@ -12,6 +12,7 @@ import pytest
 
 from minictr.image import index
 from minictr.image.tree import Tree
+from minictr.modules import cache_directory
 
 NAME = "ab" * 32
 SCRIPTS = (("/.singularity.d/env/90-environment.sh", "export A=\udcff\n"),)
@@ -176,8 +177,8 @@ def test_a_use_is_noted_when_the_last_note_is_old(image: Path, cache: Path) -> N
 def test_the_cache_directory_follows_the_environment(
     environ: dict[str, str], expected: str
 ) -> None:
-    assert index.cache_directory(environ, "/home/me") == expected
+    assert cache_directory({"HOME": "/home/me", **environ}) == expected
 
 
 def test_a_relative_cache_directory_becomes_absolute() -> None:
-    assert index.cache_directory({"MINICTR_CACHEDIR": "c"}, "/home/me") == f"{os.getcwd()}/c"
+    assert cache_directory({"MINICTR_CACHEDIR": "c"}) == f"{os.getcwd()}/c"

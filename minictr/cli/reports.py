@@ -1,0 +1,61 @@
+"""Writes the report of a launch that failed, and gives the exit status that says so."""
+
+from __future__ import annotations
+
+import errno
+
+from minictr.cli import messages
+from minictr.cli.names import named
+from minictr.diagnosis import diagnose_refusal
+from minictr.diagnosis.report import as_json, as_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minictr.cli.names import Name
+    from minictr.diagnosis.values import Diagnosis
+    from minictr.refusal import Refusal
+    from minictr.request import Request
+    from minictr.runtime.launch import Failure
+
+
+def failure(request: Request, failed: Failure, diagnosis: Diagnosis) -> int:
+    """Report a step that failed."""
+    name = named(request.program)
+    status = status_of(name, failed)
+    if name.drop_in and request.diagnosis == "text" and diagnosis.code == "MC0401":
+        source = failed.step.__dict__["source"]
+        text = f"skipping mount of {source}: stat {source}: no such file or directory"
+        messages.warn(request, text)  # apptainer's line, which comes before its FATAL one
+    return write(name, request.diagnosis, diagnosis, status)
+
+
+def refusal(request: Request, refused: Refusal) -> int:
+    """Report an input of a launch that was refused."""
+    name = named(request.program)
+    if not refused.code.startswith("MC"):
+        return messages.refuse(name, refused)
+    return write(name, request.diagnosis, diagnose_refusal(refused), name.failure_status)
+
+
+def refusal_of_a_command(name: Name, refused: Refusal) -> int:
+    """Report a refused input of a command that launches nothing: always as text."""
+    return write(name, "text", diagnose_refusal(refused), name.failure_status)
+
+
+def write(name: Name, form: str, diagnosis: Diagnosis, status: int) -> int:
+    """Write the report in the form asked for, "text" or "json"; gives the status back."""
+    if form == "json":
+        messages.write(as_json(diagnosis, status))
+    else:
+        messages.fatal(name.program, diagnosis.happened)
+        messages.write(as_text(diagnosis))
+    return status
+
+
+def status_of(name: Name, failed: Failure) -> int:
+    """126 and 127 are about the command, as every shell has them; the rest is the launcher's."""
+    if failed.step.verb() != "Execute" or failed.call not in ("search", "execve"):
+        return name.failure_status
+    if failed.errno in (errno.ENOENT, errno.ENOTDIR):
+        return name.not_found_status
+    return name.not_executable_status
