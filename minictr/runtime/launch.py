@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from minictr.runtime.channel import Channel
 
     Trace = Callable[[str, Step, int], None]
+    Position = tuple[int, int]  # phase, as an index of PHASES, and step
 
 PHASES = ("enter", "map_ids", "isolate", "build", "confine", "execute")
 _LAUNCHER_FAILED = 125
@@ -59,6 +60,7 @@ class Failure(Value):
     status     the wait status of a process that died, else 0
     witness    host pid of the process that failed, alive and blocked; 0 where it is the launcher
     container  host pid of the container's first process; 0 where there is none
+    channel    the launcher's end: at its end of file the witness would end, too
     """
 
     phase: str
@@ -71,6 +73,7 @@ class Failure(Value):
     status: int = 0
     witness: int = 0
     container: int = 0
+    channel: Channel | None = None
 
 
 def launch(plan: Plan, trace: Trace | None = None) -> Exit | Failure:
@@ -81,7 +84,7 @@ def launch(plan: Plan, trace: Trace | None = None) -> Exit | Failure:
     signals.expect_children()
     privileges.be_readable()
     terminal = signals.foreground()
-    ours, theirs = channel.pair()
+    ours, theirs = channel.pair(watched=trace is not None)
     namespaces = plan.enter[0]
     assert isinstance(namespaces, CreateNamespaces)
     if trace:
@@ -89,14 +92,14 @@ def launch(plan: Plan, trace: Trace | None = None) -> Exit | Failure:
     try:
         container = namespaces.create()
     except CallError as refused:
-        return _failure(plan, "enter", 0, refused)
+        return _failure(plan, (0, 0), refused)
     if container == 0:
         ours.close()
         _container(plan, theirs)
     theirs.close()
     failure = _map_ids(plan, ours, container, trace) or _follow(plan, ours, container, trace)
     if failure:
-        return failure
+        return failure.replace(channel=ours)
     status = signals.supervise(container)
     signals.take_back_terminal(terminal)
     return Exit(status)
@@ -113,57 +116,69 @@ def dismiss(failure: Failure) -> None:
 
 
 def _prepare(plan: Plan) -> Failure | None:
-    for phase in PHASES:
-        for index, step in enumerate(getattr(plan, phase)):
+    for phase, name in enumerate(PHASES):
+        for index, step in enumerate(getattr(plan, name)):
             try:
                 step.prepare()
             except CallError as refused:
-                return _failure(plan, phase, index, refused)
+                return _failure(plan, (phase, index), refused)
     return None
 
 
 def _map_ids(plan: Plan, ours: Channel, pid: int, trace: Trace | None) -> Failure | None:
-    process = Process(ours.fileno(), pid)
+    process = Process(ours.descriptors(), pid)
     for index, step in enumerate(plan.map_ids):
         if trace:
             trace("map_ids", step, _microseconds())
         try:
             step.run(process)
         except CallError as refused:
-            return _failure(plan, "map_ids", index, refused).replace(witness=pid, container=pid)
+            return _failure(plan, (1, index), refused).replace(witness=pid, container=pid)
     ours.send("go")
     return None
 
 
 def _follow(plan: Plan, ours: Channel, pid: int, trace: Trace | None) -> Failure | None:
     """Listen until the payload runs (None) or something failed."""
-    phase, index, executing = "isolate", 0, False
+    begun, executing = (-1, 0), False
     while True:
         word, rest, sender = ours.receive()
         if word == "begin":
-            phase, index, moment = rest  # type: ignore[assignment]
+            phase, index, moment = rest
+            begun = (int(str(phase)), int(str(index)))
             if trace:
-                trace(phase, getattr(plan, phase)[index], moment)  # type: ignore[arg-type]
+                trace(PHASES[begun[0]], _step(plan, begun), int(str(moment)))
         elif word == "exec":
             signals.block()  # from here on a signal for us is one for the payload
+            ours.send("go")  # which waits for this, so that none comes in between and ends us
             executing = True
         elif word == "failed":
             refused = CallError(*rest)  # type: ignore[arg-type]
-            return _failure(plan, phase, index, refused).replace(witness=sender, container=pid)
+            last = begun if ours.watched else ours.last_step()
+            return _failure(plan, last, refused).replace(witness=sender, container=pid)
         elif word == "":
-            return None if executing else _death(plan, phase, index, pid)
+            return None if executing else _death(plan, begun, ours, pid)
 
 
-def _death(plan: Plan, phase: str, index: int, pid: int) -> Failure:
+def _death(plan: Plan, begun: Position, ours: Channel, pid: int) -> Failure:
     """The channel closed without `exec`: a process died in the step that last began."""
     _, status = posix.waitpid(pid, 0)
-    died = CallError("", (), 0)
-    return _failure(plan, phase, index, died).replace(status=status, container=pid)
+    last = begun if ours.watched else ours.last_step()
+    return _failure(plan, last, CallError("", (), 0)).replace(status=status, container=pid)
 
 
-def _failure(plan: Plan, phase: str, index: int, refused: CallError) -> Failure:
-    step = getattr(plan, phase)[index]
-    return Failure(phase, index, step, refused.call, refused.arguments, refused.errno, refused.said)
+def _failure(plan: Plan, at: Position, refused: CallError) -> Failure:
+    """What was refused, in the step at that position; (-1, 0) is before the child's first step."""
+    at = at if at[0] >= 0 else (0, 0)
+    return Failure(
+        PHASES[at[0]], at[1], _step(plan, at),
+        refused.call, refused.arguments, refused.errno, refused.said,
+    )  # fmt: skip
+
+
+def _step(plan: Plan, at: Position) -> Step:
+    step: Step = getattr(plan, PHASES[at[0]])[at[1]]
+    return step
 
 
 # --- inside -----------------------------------------------------------------------------------
@@ -171,14 +186,14 @@ def _failure(plan: Plan, phase: str, index: int, refused: CallError) -> Failure:
 
 def _container(plan: Plan, end: Channel) -> NoReturn:
     """The container's first process. Nothing is imported from here on."""
-    process = Process(end.fileno())
+    process = Process(end.descriptors())
     try:
         privileges.set_name(plan.init or "minictr:payload")
         privileges.die_with_parent()
         end.send("ready")
         if end.receive()[0] != "go":  # the launcher ended, perhaps before the line above
             posix._exit(_LAUNCHER_FAILED)
-        for phase in ("isolate", "build", "confine"):
+        for phase in (2, 3, 4):  # isolate, build, confine
             _run(plan, phase, process, end)
         if plan.init:
             _become_init(end)
@@ -211,9 +226,10 @@ def _payload(plan: Plan, process: Process, end: Channel) -> None:
     signals.restore()
     last = len(plan.execute) - 1
     for index, step in enumerate(plan.execute):
-        end.send("begin", "execute", index, _microseconds())
+        end.begin(len(PHASES) - 1, index, _microseconds())
         if index == last:
             end.send("exec")
+            end.receive()
         try:
             step.run(process)
         except ScriptExit as ended:  # the image's own script called exit: that is the result
@@ -221,9 +237,9 @@ def _payload(plan: Plan, process: Process, end: Channel) -> None:
             posix._exit(ended.status)
 
 
-def _run(plan: Plan, phase: str, process: Process, end: Channel) -> None:
-    for index, step in enumerate(getattr(plan, phase)):
-        end.send("begin", phase, index, _microseconds())
+def _run(plan: Plan, phase: int, process: Process, end: Channel) -> None:
+    for index, step in enumerate(getattr(plan, PHASES[phase])):
+        end.begin(phase, index, _microseconds())
         step.run(process)
 
 

@@ -176,7 +176,33 @@ def _root(
     request: Request, tree: Tree, host: Host, missing: list[Place]
 ) -> tuple[tuple[Step, ...], str]:
     """The steps that make the root, and the words that say why these."""
-    if request.writable and tree.kind != "directory":
+    if request.writable:
+        return (_writable_root(request, tree),), "the directory itself, writable"
+    # Root of the container may remount: a bind of the cache's tree would become writable.
+    exposed = request.fakeroot and tree.kind != "directory"
+    if not (missing or request.writable_tmpfs or exposed):
+        return (BindRoot(tree.root),), "a bind, because the image has every mount point"
+    skeleton = _skeleton(tree, missing)
+    if host.kernel < OVERLAY:
+        if request.writable_tmpfs:
+            raise Refusal(
+                "request",
+                "--writable-tmpfs needs overlayfs in user namespaces: Linux 5.11",
+                f"this is Linux {host.kernel[0]}.{host.kernel[1]}",
+            )
+        why = "binds on a skeleton, because the kernel has no overlayfs in user namespaces (5.11)"
+        return (skeleton, BindTree(tree.root, _entries(tree, skeleton))), why
+    size = f"{request.tmpfs_mib}m" if request.writable_tmpfs else ""
+    why = "root of the container could make a bind of the cache writable"
+    if missing:
+        why = f"the image lacks {missing[0].target}"
+    if size:
+        why = "a writable layer was asked for"
+    return (skeleton, MountOverlay(tree.root, size)), f"an overlay, because {why}"
+
+
+def _writable_root(request: Request, tree: Tree) -> BindRoot:
+    if tree.kind != "directory":
         # What was unpacked from a file is the cache's: every later launch would see the change.
         raise Refusal(
             "request",
@@ -184,24 +210,11 @@ def _root(
             f"it is of the kind {tree.kind}",
             "Use --writable-tmpfs, or unpack it into a directory.",
         )
-    if request.writable:
-        return (BindRoot(tree.root, read_only=False),), "the directory itself, writable"
-    if not missing and not request.writable_tmpfs:
-        return (BindRoot(tree.root),), "a bind, because the image has every mount point"
-    skeleton = _skeleton(tree, missing)
-    if host.kernel < OVERLAY:
-        entries = _entries(tree, skeleton)
-        why = "binds on a skeleton, because the kernel has no overlayfs in user namespaces (5.11)"
-        return (skeleton, BindTree(tree.root, entries)), why
-    size = f"{request.tmpfs_mib}m" if request.writable_tmpfs else ""
-    why = "an overlay, because a writable layer was asked for"
-    if not size:
-        why = f"an overlay, because the image lacks {missing[0].target}"
-    return (skeleton, MountOverlay(tree.root, size)), why
+    return BindRoot(tree.root, read_only=False)
 
 
 def _skeleton(tree: Tree, missing: list[Place]) -> MakeSkeleton:
-    directories: dict[str, int] = {}
+    directories: dict[str, int] = {"": _mode(tree.root)}
     files = []
     for place in missing:
         parts = place.target.split("/")

@@ -85,7 +85,7 @@ class CloseDescriptors(Step):
 
     def run(self, process: Process) -> None:
         first = 3
-        for kept in sorted({*self.keep, process.channel}):
+        for kept in sorted({*self.keep, *process.channel}):
             if kept > first:
                 close_range(first, kept - 1)
             first = max(first, kept + 1)

@@ -74,10 +74,11 @@ def _pass_on(number: int, code: int, payload: int, stop: bool) -> None:
     """Forward one signal.
 
     The terminal sends Ctrl-C and Ctrl-Z to the whole foreground process group: the payload has
-    it already. A launcher that is told to stop forwards that and stops as well, so that the
+    it already. That the line was lost it tells the leader of the session alone, which the launcher
+    is under ssh(1). A launcher that is told to stop forwards that and stops as well, so that the
     shell it was started from notices.
     """
-    if code != _SI_KERNEL:
+    if code != _SI_KERNEL or number == _SIGHUP:
         try:
             posix.kill(payload, number)
         except ProcessLookupError:  # it ended in this instant; SIGCHLD is on its way

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 class Process:
     """What the running process knows that no plan could: the only mutable thing of a launch.
 
+    channel      descriptors of this process's end of the channel
     pid          the container's first process as the launcher sees it (map_ids), else 0
-    channel      descriptor of this process's end of the channel
     environment  what the payload starts with, once its image's scripts have been heard
     """
 
-    def __init__(self, channel: int, pid: int = 0) -> None:
+    def __init__(self, channel: tuple[int, ...], pid: int = 0) -> None:
         self.channel = channel
         self.pid = pid
         self.environment: dict[str, str] = {}
