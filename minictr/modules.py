@@ -16,15 +16,15 @@ from _frozen_importlib_external import MAGIC_NUMBER, ExtensionFileLoader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import CodeType, ModuleType
+    from collections.abc import Iterable, Sequence
+    from types import ModuleType
 
-    # (whether it is a package, its file, mtime_ns, size, marshalled code; b"" for an extension)
-    Kept = tuple[bool, str, int, int, bytes]
+    # (whether it is a package, its file, mtime_ns, size, where its code begins and ends in the
+    # block that follows the index; an empty range for an extension)
+    Kept = tuple[bool, str, int, int, int, int]
 
 # What a launch imports from beside the package; all else is built into the interpreter.
 BESIDE = ("__future__", "_ctypes")
-LARGEST = 1 << 22
 MARSHAL = 4
 
 
@@ -59,7 +59,7 @@ class KeptModules:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.kept: dict[str, Kept] = read(path)
+        self.kept, self.block = read(path)
         self.missed = False
 
     @classmethod
@@ -78,8 +78,8 @@ class KeptModules:
         if name not in self.kept or not fresh(self.kept[name]):
             self.missed |= wanted(name)
             return None
-        package, origin, _, _, code = self.kept[name]
-        if not code:
+        package, origin, _, _, begin, end = self.kept[name]
+        if begin == end:
             return ModuleSpec(name, ExtensionFileLoader(name, origin), origin=origin)
         spec = ModuleSpec(name, self, origin=origin, is_package=package)  # type: ignore[arg-type]
         spec.has_location = True
@@ -93,21 +93,19 @@ class KeptModules:
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module's code in it."""
-        exec(self.get_code(module.__name__), module.__dict__)
-
-    def get_code(self, name: str) -> CodeType:
-        """The module's code object."""
-        code: CodeType = marshal.loads(self.kept[name][4])
-        return code
+        _, _, _, _, begin, end = self.kept[module.__name__]
+        exec(marshal.loads(self.block[begin:end]), module.__dict__)
 
     def save(self) -> None:
-        """Write the file again when something was missing, where there is a cache to write to."""
-        if not self.missed:
+        """Write the file again when something was missing, where there is a cache to write to.
+
+        A launch which had to unpack an image, or failed, has imported what no other will.
+        """
+        if not self.missed or "minictr.image.cache" in sys.modules:
             return
-        found = {name: keep(name) for name in list(sys.modules) if wanted(name)}
-        both = {**self.kept, **{name: record for name, record in found.items() if record}}
+        kept, block = collect(name for name in list(sys.modules) if wanted(name))
         try:
-            write(self.path, marshal.dumps((MAGIC_NUMBER, both), MARSHAL))
+            write(self.path, marshal.dumps((MAGIC_NUMBER, kept), MARSHAL), block)
         except OSError:  # no cache yet, a full disk, somebody else's: the next launch tries again
             return
 
@@ -126,38 +124,48 @@ def fresh(kept: Kept) -> bool:
     return (status.st_mtime_ns, status.st_size) == kept[2:4]
 
 
-def keep(name: str) -> Kept | None:
-    """What is to be kept of an imported module; None where it has no file."""
-    spec = sys.modules[name].__spec__
-    if spec is None or not spec.origin or not spec.has_location:
-        return None
-    status = posix.stat(spec.origin)
-    package = spec.submodule_search_locations is not None
-    code = b""
-    if not isinstance(spec.loader, ExtensionFileLoader):
-        code = marshal.dumps(spec.loader.get_code(name), MARSHAL)  # type: ignore[union-attr]
-    return package, spec.origin, status.st_mtime_ns, status.st_size, code
+def collect(names: Iterable[str]) -> tuple[dict[str, Kept], bytes]:
+    """(the index, the block of code) of imported modules, without their docstrings."""
+    kept, block = {}, bytearray()
+    for name in names:
+        spec = sys.modules[name].__spec__
+        if spec is None or not spec.origin or not spec.has_location:
+            continue
+        status = posix.stat(spec.origin)
+        begin = len(block)
+        if not isinstance(spec.loader, ExtensionFileLoader):
+            with open(spec.origin, "rb") as source:
+                code = compile(source.read(), spec.origin, "exec", dont_inherit=True, optimize=2)
+            block += marshal.dumps(code, MARSHAL)
+        package = spec.submodule_search_locations is not None
+        times = (status.st_mtime_ns, status.st_size)
+        kept[name] = (package, spec.origin, *times, begin, len(block))
+    return kept, bytes(block)
 
 
-def read(path: str) -> dict[str, Kept]:
+def read(path: str) -> tuple[dict[str, Kept], memoryview]:
     """What the file holds; nothing where it is not there, not ours alone, or another Python's."""
+    nothing: tuple[dict[str, Kept], memoryview] = ({}, memoryview(b""))
     try:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     except OSError:
-        return {}
+        return nothing
     try:
         status = posix.fstat(descriptor)
         if status.st_uid != posix.geteuid() or status.st_mode & 0o077:
-            return {}
-        magic, kept = marshal.loads(posix.read(descriptor, LARGEST))
-    except (OSError, EOFError, ValueError, TypeError):  # marshal's words for a damaged file
-        return {}
+            return nothing
+        content = memoryview(posix.read(descriptor, status.st_size))
+        length = int.from_bytes(content[:4], "little")
+        magic, kept = marshal.loads(content[4 : 4 + length])
+        whole = all(4 + length + record[5] <= len(content) for record in kept.values())
+    except (OSError, EOFError, ValueError, TypeError, AttributeError):  # marshal's words for a damaged file
+        return nothing
     finally:
         posix.close(descriptor)
-    return kept if magic == MAGIC_NUMBER else {}
+    return (kept, content[4 + length :]) if whole and magic == MAGIC_NUMBER else nothing
 
 
-def write(path: str, content: bytes) -> None:
+def write(path: str, index: bytes, block: bytes) -> None:
     """Write a file of the cache whole or not at all."""
     directory = path.rpartition("/")[0]
     status = posix.stat(directory.rpartition("/")[0])  # the cache itself is made by who fills it
@@ -167,6 +175,7 @@ def write(path: str, content: bytes) -> None:
         posix.mkdir(directory, 0o700)
     except FileExistsError:
         pass
+    content = len(index).to_bytes(4, "little") + index + block
     temporary = f"{path}.{posix.getpid()}"
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
     descriptor = posix.open(temporary, flags, 0o600)

@@ -35,12 +35,14 @@ class Place(Value):
     target     absolute path inside, as it is written
     kind       "directory" or "file": what the mount point has to be
     asked      whether the user asked for it; what he did not ask for is left out where it cannot be
+    cover      whether it only hides something that another place shows
     """
 
     target: str
     kind: str
     step: Step
     asked: bool = False
+    cover: bool = False
 
 
 def home_of(request: Request, host: Host) -> str:
@@ -195,7 +197,8 @@ def _cover(found: list[Place], cache: str) -> list[Place]:
         inside = seen_at(canonical(cache), found)
     except OSError:  # there is no cache yet
         return []
-    return [Place(inside, "directory", MountEmpty(inside, 0o700))] if inside else []
+    empty = MountEmpty(inside, 0o700)
+    return [Place(inside, "directory", empty, cover=True)] if inside else []
 
 
 def _size(request: Request) -> str:

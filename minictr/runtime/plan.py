@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import posix
 
-from minictr.host import group_name, read_fact
 from minictr.image.tree import kind_of, resolve
 from minictr.refusal import Refusal
 from minictr.runtime import identity, idmap, privileges
@@ -109,7 +108,7 @@ def _build(
     request: Request, tree: Tree, host: Host, cache: str, warning: str
 ) -> tuple[tuple[Step, ...], list[str]]:
     found = places(request, host, cache)
-    files = _identity_files(request, tree, host)
+    files = identity.files(request, tree, host, home_of(request, host))
     found += [Place(f"/etc/{name}", "file", BindFile(f"/{name}", f"/etc/{name}"))
               for name, _ in files]  # fmt: skip
     staging = next((path for path in _STAGING if host.exists(path)), "/")
@@ -135,12 +134,16 @@ def _sort_out(
     covered: list[str] = []
     bound: set[str] = set()
     for place in found:
-        inside = _inside(tree, place.target)
+        inside, kind = _look(tree, place)
+        if not inside:
+            notes.append(f"{place.target}: left out, {kind}")
+            continue
         if inside in bound and (place.asked or isinstance(place.step, BindFile)):
             notes.append(f"{place.target}: left out, an earlier bind is there")
             continue
         if not any(below(inside, outer) for outer in covered):
-            kind = kind_of(tree.root, inside)
+            if place.cover:
+                continue
             if not place.asked and kind and kind != place.kind:
                 notes.append(f"{place.target}: left out, the image has a {kind} there")
                 continue
@@ -155,6 +158,19 @@ def _sort_out(
         bound |= {inside} if place.asked else set()
         steps.append(place.step.replace(target=inside))
     return steps, missing, notes
+
+
+def _look(tree: Tree, place: Place) -> tuple[str, str]:
+    """(where in the image the place is, what is there); ("", why) where nobody gets to."""
+    try:
+        inside = _inside(tree, place.target)
+        return inside, kind_of(tree.root, inside)
+    except OSError as error:
+        why = posix.strerror(error.errno or 0)
+        if place.asked:
+            cause = f"{place.target} cannot be reached in the image: {why}"
+            raise Refusal("request", cause, f"{tree.root}{place.target}: {why}") from None
+        return "", why
 
 
 def _no_mount_point(target: str, path: str) -> Refusal:
@@ -254,25 +270,6 @@ def _entry_kind(path: str) -> str:
     if mode == 0o120000:
         return "link:" + posix.readlink(path)
     return "directory" if mode == 0o040000 else "file"
-
-
-def _identity_files(request: Request, tree: Tree, host: Host) -> list[tuple[str, str]]:
-    """passwd and group with the caller in them, and the host name where one is given."""
-    if request.writable and request.fakeroot:
-        return []  # root manages the users of his own directory
-    home = home_of(request, host)
-    image = {
-        name: read_fact(resolve(tree.root, f"/etc/{name}")).text for name in ("passwd", "group")
-    }
-    gids = dict.fromkeys((host.gid, *host.groups))
-    groups = tuple((group_name(gid), gid) for gid in gids) if not request.fakeroot else ()
-    files = [
-        ("passwd", identity.passwd(image["passwd"], host, home, request.fakeroot)),
-        ("group", identity.group(image["group"], groups or (("root", 0),))),
-    ]
-    if request.hostname:
-        files.append(("hostname", request.hostname + "\n"))
-    return files
 
 
 def _start_directory(request: Request, host: Host, warning: str) -> ChangeDirectory:

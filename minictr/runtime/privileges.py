@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import _prctl
-
 from minictr.runtime.step import Process, Step
-from minictr.runtime.syscalls import CallError, capset_none, close_range, drop_from_bounding_set
+from minictr.runtime.syscalls import CallError, capset_none, close_range, prctl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,14 +13,6 @@ _LAST_DESCRIPTOR = 0x7FFFFFFF
 _MAX_CAPABILITIES = 64
 _SIGKILL = 9
 _EINVAL = 22
-
-
-def _prctl_call(name: str, *arguments: int | str) -> int | None:
-    """prctl(2) by the name of its option."""
-    try:
-        return _prctl.prctl(getattr(_prctl, name), *arguments)
-    except OSError as error:
-        raise CallError("prctl", (name, *arguments), error.errno or 0) from None
 
 
 class DropBoundingSet(Step):
@@ -39,7 +29,7 @@ class DropBoundingSet(Step):
     def run(self, process: Process) -> None:
         for capability in range(_MAX_CAPABILITIES):
             try:
-                drop_from_bounding_set(capability)
+                prctl("PR_CAPBSET_DROP", capability)
             except CallError as refused:
                 if refused.errno == _EINVAL and capability:
                     return
@@ -70,7 +60,7 @@ class SetNoNewPrivileges(Step):
     calls: ClassVar[str] = "prctl(2) PR_SET_NO_NEW_PRIVS"
 
     def run(self, process: Process) -> None:
-        _prctl_call("PR_SET_NO_NEW_PRIVS", 1)
+        prctl("PR_SET_NO_NEW_PRIVS", 1)
 
 
 class CloseDescriptors(Step):
@@ -94,17 +84,17 @@ class CloseDescriptors(Step):
 
 def die_with_parent() -> None:
     """SIGKILL for this process when the thread that made it ends: PR_SET_PDEATHSIG(2const)."""
-    _prctl_call("PR_SET_PDEATHSIG", _SIGKILL)
+    prctl("PR_SET_PDEATHSIG", _SIGKILL)
 
 
 def set_name(name: str) -> None:
     """The name ps(1) shows: 15 bytes, PR_SET_NAME(2const)."""
-    _prctl_call("PR_SET_NAME", name)
+    prctl("PR_SET_NAME", name)
 
 
 def has_no_new_privileges() -> bool:
     """Whether this process, and all it starts, gains nothing at execve(2)."""
-    return _prctl_call("PR_GET_NO_NEW_PRIVS") == 1
+    return prctl("PR_GET_NO_NEW_PRIVS") == 1
 
 
 def be_readable() -> None:
@@ -113,8 +103,8 @@ def be_readable() -> None:
     A program file the caller may not read (mode 0711) makes a process non-dumpable: its
     /proc/PID/uid_map belongs to root then, and cannot be written.
     """
-    if _prctl_call("PR_GET_DUMPABLE") != 1:
-        _prctl_call("PR_SET_DUMPABLE", 1)
+    if prctl("PR_GET_DUMPABLE") != 1:
+        prctl("PR_SET_DUMPABLE", 1)
 
 
 def be_unreadable() -> None:
@@ -123,4 +113,4 @@ def be_unreadable() -> None:
     PID 1 still holds the caller's whole environment; the payload must not read it there. The
     payload's mm is its own and becomes readable again by `be_readable`, later by execve(2).
     """
-    _prctl_call("PR_SET_DUMPABLE", 0)
+    prctl("PR_SET_DUMPABLE", 0)
