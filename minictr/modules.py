@@ -1,31 +1,34 @@
 """Keeps the compiled modules of a launch in one file: one read instead of forty searches.
 
-Finding a module costs the interpreter a dozen system calls, and a launch needs forty modules. The
-file lies in the user's own cache, so it also serves where the package's own `__pycache__` cannot be
-written. It is trusted as the rest of the cache is: the caller's, and nobody else may write to it.
-Each module is used only while its source is the file that it was compiled from.
-"""
+Finding and loading a module costs the interpreter a dozen system calls and 150 µs, and a launch
+needs forty of them. The file lies in the user's own cache, so it also serves where the package's
+own `__pycache__` cannot be written. It is trusted as the rest of the cache is: when it is the
+caller's and nobody else may write to it. It is used only while every source in it is the file that
+it was compiled from.
 
-from __future__ import annotations
+(No `from __future__` here and in start.py: that module is one of those which the file holds.)
+"""
 
 import marshal
 import posix
 import sys
-from _frozen_importlib import ModuleSpec
-from _frozen_importlib_external import MAGIC_NUMBER, ExtensionFileLoader
+from _frozen_importlib import ModuleSpec, _load  # type: ignore[attr-defined]
+from _frozen_importlib_external import MAGIC_NUMBER, ExtensionFileLoader, PathFinder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from types import ModuleType
+    from collections.abc import Sequence
+    from types import CodeType, ModuleType
+    from typing import TypeAlias
 
-    # (whether it is a package, its file, mtime_ns, size, where its code begins and ends in the
-    # block that follows the index; an empty range for an extension)
-    Kept = tuple[bool, str, int, int, int, int]
+    # (name, whether it is a package, its file, mtime_ns and size of that, code; None for an
+    # extension module)
+    Kept: TypeAlias = tuple[str, bool, str, int, int, CodeType | None]
 
 # What a launch imports from beside the package; all else is built into the interpreter.
 BESIDE = ("__future__", "_ctypes")
-MARSHAL = 4
+# Every launch runs what is imported up to this module; what comes later only some launches need.
+LAST = "minictr.cli.actions"
 
 
 def cache_directory(environ: dict[str, str]) -> str:
@@ -54,59 +57,72 @@ def home_directory(environ: dict[str, str]) -> str:
 class KeptModules:
     """Finder and loader of sys.meta_path for what one file holds.
 
-    missed   whether a module of ours had to be searched for: the file is to be written again
+    kept    what the file holds, in the order in which it can be run
+    found   what had to be searched for: the file is to be written again
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.kept, self.block = read(path)
-        self.missed = False
+        self.kept = read(path)
+        self.found: list[str] = []
 
     @classmethod
-    def of(cls, environ: dict[str, str]) -> KeptModules:
-        """Serve imports from the file that belongs to this package and this Python."""
+    def of(cls, environ: "dict[str, str]") -> "KeptModules":
+        """Load what this Python's launches need of this package, and serve what is left."""
         here = posix.stat(__file__)
         name = f"{sys.implementation.cache_tag}-{here.st_dev:x}-{here.st_ino:x}"
         modules = cls(f"{cache_directory(environ)}/code/{name}")
+        if LAST in modules.kept:
+            for record in modules.kept.values():
+                load(record, modules)
+                if record[0] == LAST:
+                    break
         sys.meta_path.insert(0, modules)
         return modules
 
     def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+        self,
+        name: str,
+        path: "Sequence[str] | None" = None,
+        target: "ModuleType | None" = None,
     ) -> ModuleSpec | None:
-        """Find a module that is kept and whose file is unchanged."""
-        if name not in self.kept or not fresh(self.kept[name]):
-            self.missed |= wanted(name)
+        """Find a module that is kept; note one that should be."""
+        if name in self.kept:
+            return spec_of(self.kept[name], self)
+        if not wanted(name):
             return None
-        package, origin, _, _, begin, end = self.kept[name]
-        if begin == end:
-            return ModuleSpec(name, ExtensionFileLoader(name, origin), origin=origin)
-        spec = ModuleSpec(name, self, origin=origin, is_package=package)  # type: ignore[arg-type]
-        spec.has_location = True
-        if package:
-            spec.submodule_search_locations = [origin.rpartition("/")[0]]
+        spec = PathFinder.find_spec(name, path)
+        if spec is not None and spec.loader is not None:
+            run = spec.loader.exec_module
+
+            def run_and_note(module: "ModuleType") -> None:
+                run(module)
+                self.found.append(name)  # after those which it imports itself
+
+            spec.loader.exec_module = run_and_note  # type: ignore[method-assign]
         return spec
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+    def create_module(self, spec: ModuleSpec) -> "ModuleType | None":
         """Leave it to the import system."""
         return None
 
-    def exec_module(self, module: ModuleType) -> None:
+    def exec_module(self, module: "ModuleType") -> None:
         """Run the module's code in it."""
-        _, _, _, _, begin, end = self.kept[module.__name__]
-        exec(marshal.loads(self.block[begin:end]), module.__dict__)
+        code = self.kept[module.__name__][5]
+        if code is not None:
+            exec(code, module.__dict__)
 
     def save(self) -> None:
         """Write the file again when something was missing, where there is a cache to write to.
 
         A launch which had to unpack an image, or failed, has imported what no other will.
         """
-        if not self.missed or "minictr.image.cache" in sys.modules:
+        if not self.found or "minictr.image.cache" in sys.modules:
             return
-        kept, block = collect(name for name in list(sys.modules) if wanted(name))
+        kept = [*self.kept.values(), *(compiled(name) for name in self.found)]
         try:
-            write(self.path, marshal.dumps((MAGIC_NUMBER, kept), MARSHAL), block)
-        except OSError:  # no cache yet, a full disk, somebody else's: the next launch tries again
+            write(self.path, marshal.dumps((MAGIC_NUMBER, kept), marshal.version))
+        except (OSError, ValueError):  # no cache yet, a full disk: the next launch tries again
             return
 
 
@@ -115,57 +131,79 @@ def wanted(name: str) -> bool:
     return name.partition(".")[0] == "minictr" or name in BESIDE
 
 
-def fresh(kept: Kept) -> bool:
-    """Whether the module's file is still the one that was compiled."""
-    try:
-        status = posix.stat(kept[1])
-    except OSError:
-        return False
-    return (status.st_mtime_ns, status.st_size) == kept[2:4]
+def load(record: "Kept", loader: KeptModules) -> None:
+    """Put one module into sys.modules and run it, without the import system's bookkeeping."""
+    name, package, origin, _, _, code = record
+    if name in sys.modules:
+        return
+    spec = spec_of(record, loader)
+    if code is None:
+        _load(spec)
+        return
+    module = type(sys)(name)
+    module.__file__ = origin
+    module.__spec__ = spec
+    module.__package__ = name if package else name.rpartition(".")[0]
+    if package:
+        module.__path__ = [origin.rpartition("/")[0]]
+    sys.modules[name] = module
+    parent, _, last = name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], last, module)
+    exec(code, module.__dict__)
 
 
-def collect(names: Iterable[str]) -> tuple[dict[str, Kept], bytes]:
-    """(the index, the block of code) of imported modules, without their docstrings."""
-    kept, block = {}, bytearray()
-    for name in names:
-        spec = sys.modules[name].__spec__
-        if spec is None or not spec.origin or not spec.has_location:
-            continue
-        status = posix.stat(spec.origin)
-        begin = len(block)
-        if not isinstance(spec.loader, ExtensionFileLoader):
-            with open(spec.origin, "rb") as source:
-                code = compile(source.read(), spec.origin, "exec", dont_inherit=True, optimize=2)
-            block += marshal.dumps(code, MARSHAL)
-        package = spec.submodule_search_locations is not None
-        times = (status.st_mtime_ns, status.st_size)
-        kept[name] = (package, spec.origin, *times, begin, len(block))
-    return kept, bytes(block)
+def spec_of(record: "Kept", loader: KeptModules) -> ModuleSpec:
+    """What the import system wants to know of a kept module."""
+    name, package, origin, _, _, code = record
+    if code is None:
+        return ModuleSpec(name, ExtensionFileLoader(name, origin), origin=origin)
+    spec = ModuleSpec(name, loader, origin=origin, is_package=package)  # type: ignore[arg-type]
+    spec.has_location = True
+    if package:
+        spec.submodule_search_locations = [origin.rpartition("/")[0]]
+    return spec
 
 
-def read(path: str) -> tuple[dict[str, Kept], memoryview]:
-    """What the file holds; nothing where it is not there, not ours alone, or another Python's."""
-    nothing: tuple[dict[str, Kept], memoryview] = ({}, memoryview(b""))
+def compiled(name: str) -> "Kept":
+    """What is to be kept of an imported module: its code without docstrings."""
+    spec = sys.modules[name].__spec__
+    origin = str(spec.origin if spec else "")
+    status = posix.stat(origin)
+    code = None
+    if spec and not isinstance(spec.loader, ExtensionFileLoader):
+        with open(origin, "rb") as source:
+            code = compile(source.read(), origin, "exec", dont_inherit=True, optimize=2)
+    package = bool(spec and spec.submodule_search_locations is not None)
+    return name, package, origin, status.st_mtime_ns, status.st_size, code
+
+
+def read(path: str) -> "dict[str, Kept]":
+    """What the file holds; nothing where it is not there, not ours alone, damaged or stale."""
     try:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     except OSError:
-        return nothing
+        return {}
     try:
         status = posix.fstat(descriptor)
         if status.st_uid != posix.geteuid() or status.st_mode & 0o077:
-            return nothing
-        content = memoryview(posix.read(descriptor, status.st_size))
-        length = int.from_bytes(content[:4], "little")
-        magic, kept = marshal.loads(content[4 : 4 + length])
-        whole = all(4 + length + record[5] <= len(content) for record in kept.values())
-    except (OSError, EOFError, ValueError, TypeError, AttributeError):  # marshal's words for a damaged file
-        return nothing
+            return {}
+        magic, kept = marshal.loads(posix.read(descriptor, status.st_size))
+        usable = magic == MAGIC_NUMBER and all(fresh(record) for record in kept)
+        return {record[0]: record for record in kept} if usable else {}
+    except (OSError, EOFError, ValueError, TypeError):  # marshal's words for a damaged file
+        return {}
     finally:
         posix.close(descriptor)
-    return (kept, content[4 + length :]) if whole and magic == MAGIC_NUMBER else nothing
 
 
-def write(path: str, index: bytes, block: bytes) -> None:
+def fresh(kept: "Kept") -> bool:
+    """Whether the module's file is still the one that was compiled. Raises OSError."""
+    status = posix.stat(kept[2])
+    return (status.st_mtime_ns, status.st_size) == kept[3:5]
+
+
+def write(path: str, content: bytes) -> None:
     """Write a file of the cache whole or not at all."""
     directory = path.rpartition("/")[0]
     status = posix.stat(directory.rpartition("/")[0])  # the cache itself is made by who fills it
@@ -175,7 +213,6 @@ def write(path: str, index: bytes, block: bytes) -> None:
         posix.mkdir(directory, 0o700)
     except FileExistsError:
         pass
-    content = len(index).to_bytes(4, "little") + index + block
     temporary = f"{path}.{posix.getpid()}"
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
     descriptor = posix.open(temporary, flags, 0o600)

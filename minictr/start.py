@@ -1,7 +1,5 @@
 """Turns the call of a start script into one call of the command line, and ends the process."""
 
-from __future__ import annotations
-
 import gc
 import posix
 import sys
@@ -20,6 +18,9 @@ CODE = """import sys
 sys.path += sys.argv[1:3]
 from minictr.start import main
 main()"""
+
+# Words of a command line for which the modules of a launch are loaded at once.
+LAUNCHES = frozenset(("run", "exec", "shell", "test", "run-singularity"))
 
 # An exception that nobody caught is our own mistake: the statuses of a launcher's failure.
 BUG = 125
@@ -42,11 +43,12 @@ def end(called_as: str, arguments: list[str]) -> None:
     take_standard_descriptors()
     gc.disable()  # a launch makes no cycles worth collecting
     environ = environment()
-    modules = KeptModules.of(environ)
+    modules = None if LAUNCHES.isdisjoint((called_as, *arguments)) else KeptModules.of(environ)
     try:
         status = run(called_as, arguments, environ)
         flush()
-        modules.save()
+        if modules:
+            modules.save()
     except BrokenPipeError:
         status = 128 + 13  # SIGPIPE: `minictr plan ... | head` ends as any other program does
     except KeyboardInterrupt:
@@ -128,8 +130,11 @@ class RestOfThePath:
 
     @classmethod
     def find_spec(
-        cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+        cls,
+        name: str,
+        path: "Sequence[str] | None" = None,
+        target: "ModuleType | None" = None,
+    ) -> "ModuleSpec | None":
         """Complete sys.path at the first module that is nowhere, and look again."""
         if path is not None:
             return None

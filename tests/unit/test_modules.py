@@ -15,9 +15,9 @@ sys.path.insert(0, sys.argv[1])
 sys.dont_write_bytecode = True
 from minictr.modules import KeptModules
 kept = KeptModules.of({"MINICTR_CACHEDIR": sys.argv[2]})
-import minictr.part
+import minictr.cli.actions as part
 kept.save()
-print(minictr.part.WORD, type(minictr.part.__spec__.loader).__name__)
+print(part.WORD, type(part.__spec__.loader).__name__)
 """
 
 
@@ -28,14 +28,15 @@ class Package:
         self.path = where / "lib"
         self.cache = where / "cache"
         self.cache.mkdir(mode=0o700)
-        (self.path / "minictr").mkdir(parents=True)
+        (self.path / "minictr/cli").mkdir(parents=True)
         (self.path / "minictr/__init__.py").touch()
+        (self.path / "minictr/cli/__init__.py").touch()
         real = Path(__file__).resolve().parents[2] / "minictr/modules.py"
         (self.path / "minictr/modules.py").write_bytes(real.read_bytes())
         self.say("first")
 
     def say(self, word: str) -> None:
-        (self.path / "minictr/part.py").write_text(f"WORD = {word!r}\n")
+        (self.path / "minictr/cli/actions.py").write_text(f"WORD = {word!r}\n")
 
     def run(self) -> list[str]:
         command = [sys.executable, "-I", "-S", "-c", PROGRAM, self.path, self.cache]
