@@ -17,10 +17,14 @@ from stopwatch import Command  # noqa: E402
 from minictr.image.index import find  # noqa: E402
 from minictr.image.open import open_image  # noqa: E402
 
+BARE = "bare interpreter"
+SINGLE, HELPERS = "minictr, one id", "minictr, newuidmap"
+APPTAINER = "apptainer, the SIF"
+
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts")
 
-# What an image's environment script may look like -> its text.
+# End of the label -> the text of the image's environment script.
 SCRIPTS = {
     "": "",
     ", assignments": '#!/bin/sh\nexport GREETING="hello"\nexport DATA=/data\n',
@@ -40,12 +44,43 @@ class Program(NamedTuple):
     package: Path  # the directory with the modules that are imported
 
 
+class Field(NamedTuple):
+    """Who takes part."""
+
+    commands: dict[str, Command]  # by label, in the order of the table
+    skipped: dict[str, str]  # label -> why it cannot take part
+    versions: dict[str, str]  # program -> what its --version says
+    python: str  # the interpreter, and its version
+
+
+def field(chosen: Path | None, image: Path | None, scratch: Path) -> Field:
+    """Everything that can be measured here: `chosen` or this checkout's minictr, and the peers."""
+    if image and not image.is_file():
+        raise Unusable(f"{image} is not a file; an image is a SIF or SquashFS file here")
+    program = program_under_test(chosen, scratch)
+    environ = environment(scratch)
+    images = {"": image} if image else build_images(program, scratch, environ)
+    commands, skipped = warm_up(own_commands(program, images, environ))
+    if SINGLE in skipped:
+        raise Unusable(f"{SINGLE}: {skipped[SINGLE]}")
+    peers, absent = warm_up(peer_commands(images[""], scratch, environ))
+    files = {argv[0] for argv, _ in (commands | peers).values()}
+    said = {Path(file).name: first_line([file, "--version"], environ) for file in sorted(files)}
+    python = f"{program.python} ({first_line([program.python, '--version'], environ)})"
+    return Field(commands | peers, skipped | absent, said, python)
+
+
+def first_line(argv: list[str], environ: dict[str, str]) -> str:
+    """The first line that a program prints."""
+    done = subprocess.run(argv, check=False, env=environ, capture_output=True, text=True)
+    return (done.stdout or done.stderr).partition("\n")[0]
+
+
 def program_under_test(chosen: Path | None, scratch: Path) -> Program:
-    """Find the program, the interpreter it uses and its modules by looking at a running one."""
+    """Find the program, and the interpreter and modules that it uses by a look at it running."""
     beside = Path(sys.executable).with_name("minictr")
     file = chosen or (beside if beside.exists() else PROJECT / "scripts/minictr")
-    for directory in ("bin", "proc"):
-        Path(scratch, "root", directory).mkdir(parents=True)
+    (scratch / "root/bin").mkdir(parents=True)
     shutil.copy(busybox(), scratch / "root/bin/cat")
     command = [str(file.absolute()), "exec", str(scratch / "root"), "cat"]
     running = subprocess.Popen(
@@ -53,14 +88,19 @@ def program_under_test(chosen: Path | None, scratch: Path) -> Program:
     )
     assert running.stdin
     assert running.stdout
-    running.stdin.write(b"x")
-    running.stdin.flush()
-    up = running.stdout.read(1)
-    words = Path(f"/proc/{running.pid}/cmdline").read_bytes().decode().split("\0") if up else []
-    running.communicate()
+    line = ""
+    try:
+        running.stdin.write(b"x")
+        running.stdin.flush()
+        if running.stdout.read(1):  # it comes back from inside the container
+            line = Path(f"/proc/{running.pid}/cmdline").read_bytes().decode()
+        running.communicate()
+    except BrokenPipeError:  # it ended before it read
+        running.wait()
     if running.returncode:
         raise Unusable(f"`{' '.join(command)}` ended with status {running.returncode}")
-    program = Program(command[0], words[0], Path(words[words.index("-c") + 2], "minictr").resolve())
+    python, *words = line.split("\0")
+    program = Program(command[0], python, Path(words[words.index("-c") + 2], "minictr").resolve())
     refuse_uncompiled(program)
     return program
 
@@ -75,7 +115,7 @@ def refuse_uncompiled(program: Program) -> None:
         # PEP 552: four bytes each of magic number, flags, mtime and size of the source.
         expected = b"".join((n & 0xFFFFFFFF).to_bytes(4, "little") for n in stamp(status))
         if not compiled.exists() or compiled.read_bytes()[8:16] != expected:
-            fix = f"env -u PYTHONDONTWRITEBYTECODE {program.python} -m compileall -q {program.package}"
+            fix = f"{program.python} -Im compileall -q {program.package}"
             raise Unusable(f"{source} is not compiled for {tag}; run `{fix}`")
 
 
@@ -90,37 +130,29 @@ def environment(scratch: Path) -> dict[str, str]:
     return {**kept, "PATH": PATH, "LANG": "C.UTF-8", "MINICTR_CACHEDIR": str(scratch / "cache")}
 
 
-def launchers(
-    program: Program, image: Path | None, scratch: Path
-) -> tuple[dict[str, Command], dict[str, str]]:
-    """(label -> command of what works here, label -> why another one does not)."""
-    environ = environment(scratch)
-    images = {"": image} if image else build_images(program, scratch, environ)
-    interpreter = str(Path(program.python).resolve())
-    commands: dict[str, Command] = {
-        "bare interpreter": ((interpreter, "-I", "-S", "-c", "pass"), environ)
-    }
-    for suffix, path in images.items():
-        for label, ids in (("minictr, one id", "single"), ("minictr, newuidmap", "helpers")):
+def own_commands(
+    program: Program, images: dict[str, Path], environ: dict[str, str]
+) -> dict[str, Command]:
+    """The interpreter alone, and minictr with each image and both ways to map ids."""
+    interpreter = str(Path(program.python).resolve())  # a virtual environment's is a link to it
+    commands: dict[str, Command] = {BARE: ((interpreter, "-I", "-S", "-c", "pass"), environ)}
+    for end, path in images.items():
+        for label, ids in ((SINGLE, "single"), (HELPERS, "helpers")):
             argv = (program.file, "exec", "--id-map", ids, str(path), "true")
-            commands[label + suffix] = (argv, environ)
-    usable, skipped = warm_up(commands)
-    if "minictr, one id" in skipped:
-        raise Unusable(skipped["minictr, one id"])
-    peers, absent = warm_up(peer_commands(images[""], scratch, environ))
-    return usable | peers, skipped | absent
+            commands[label + end] = (argv, environ)
+    return commands
 
 
 def build_images(program: Program, scratch: Path, environ: dict[str, str]) -> dict[str, Path]:
-    """The example image with each kind of environment script; label's end -> path."""
+    """The example image with each kind of environment script; end of the label -> path."""
     images = {}
-    for number, (suffix, text) in enumerate(SCRIPTS.items()):
-        root, images[suffix] = scratch / f"root-{number}", scratch / f"image-{number}.sif"
+    for number, (end, text) in enumerate(SCRIPTS.items()):
+        root, images[end] = scratch / f"root-{number}", scratch / f"image-{number}.sif"
         root.mkdir()
         run([str(PROJECT / "images/hello/recipe"), str(root)], environ)
         script = root / ".singularity.d/env/90-environment.sh"
         script.write_text(text) if text else script.unlink()
-        run([program.file, "build", str(images[suffix]), str(root)], environ)
+        run([program.file, "build", str(images[end]), str(root)], environ)
     return images
 
 
@@ -138,7 +170,7 @@ def peer_commands(image: Path, scratch: Path, environ: dict[str, str]) -> dict[s
         "bwrap, the tree": ("bwrap", *NAMESPACES, *bound, "true"),
         "ch-run, the tree": ("ch-run", tree.root, "--", "true"),
         "ch-run, the SquashFS": ("ch-run", str(squashfs), "--", "true"),
-        "apptainer, the SIF": ("apptainer", "exec", str(image), "true"),
+        APPTAINER: ("apptainer", "exec", str(image), "true"),
     }
     return {
         label: ((shutil.which(name, path=PATH) or name, *words), environ)
@@ -155,7 +187,13 @@ def warm_up(commands: dict[str, Command]) -> tuple[dict[str, Command], dict[str,
             skipped[label] = f"{argv[0]} is not installed"
             continue
         done = subprocess.run(
-            argv, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True
+            argv,
+            check=False,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         if done.returncode == 0:
             usable[label] = (argv, environ)
@@ -167,7 +205,7 @@ def warm_up(commands: dict[str, Command]) -> tuple[dict[str, Command], dict[str,
 
 def run(argv: list[str], environ: dict[str, str]) -> None:
     """A command of the preparation, which has to work."""
-    done = subprocess.run(argv, env=environ, capture_output=True, text=True)
+    done = subprocess.run(argv, check=False, env=environ, capture_output=True, text=True)
     if done.returncode:
         raise Unusable(f"`{' '.join(argv)}`: {done.stderr.strip()}")
 

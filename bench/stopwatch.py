@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-Command = tuple[Sequence[str], Mapping[str, str]]  # argv with an absolute argv[0], environment
+Command = tuple[tuple[str, ...], Mapping[str, str]]  # argv with an absolute argv[0], environment
 
 NULL = (
     (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
@@ -27,7 +27,7 @@ def measure(commands: Mapping[str, Command], rounds: int) -> dict[str, list[floa
     return times
 
 
-def once(argv: Sequence[str], environ: Mapping[str, str]) -> float:
+def once(argv: tuple[str, ...], environ: Mapping[str, str]) -> float:
     """Start a process and wait for its end; the time between in milliseconds."""
     begin = time.perf_counter_ns()
     pid = os.posix_spawn(argv[0], argv, environ, file_actions=NULL)

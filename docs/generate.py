@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes docs/tour.md from the steps' own docstrings, so that page and program cannot differ.
+"""Writes docs/tour.md and docs/causes.md from the program's own docstrings: they cannot differ.
 
     docs/generate.py           write it
     docs/generate.py --check   exit 1 where the page is stale
@@ -15,6 +15,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
 from minictr.cli.plan import HELD  # noqa: E402
+from minictr.diagnosis import catalogue  # noqa: E402
 from minictr.runtime import (  # noqa: E402
     execute,
     idmap,
@@ -69,11 +70,13 @@ def tour() -> str:
 
 
 def main() -> int:
-    """Write the page, or with --check compare it."""
-    page = PROJECT / "docs/tour.md"
+    """Write the pages, or with --check compare them."""
+    pages = {PROJECT / "docs/tour.md": tour(), PROJECT / "docs/causes.md": catalogue.page()}
     if sys.argv[1:] == ["--check"]:
-        return 0 if page.read_text() == tour() else 1
-    page.write_text(tour())
+        stale = [page for page, text in pages.items() if page.read_text() != text]
+        return 1 if stale else 0
+    for page, text in pages.items():
+        page.write_text(text)
     return 0
 
 

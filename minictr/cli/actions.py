@@ -7,6 +7,7 @@ import posix
 from minictr.cli import messages, names
 from minictr.host import read_host
 from minictr.image import index
+from minictr.image.tree import kind_of
 from minictr.modules import cache_directory
 from minictr.refusal import Refusal
 from minictr.runtime import environment, seccomp
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from minictr.runtime.step import Step
 
 RUNSCRIPT = "/.singularity.d/runscript"
+TEST = "/.singularity.d/test"
 
 
 def main(request: Request) -> int:
@@ -33,6 +35,8 @@ def main(request: Request) -> int:
         plan = prepare(request, host)
     except Refusal as refusal:
         return _refused(request, refusal)
+    if plan is None:
+        return 0
     for note in plan.notes:
         messages.say(request, note, "verbose")
     outcome = launch(plan, _trace if request.trace else None)
@@ -41,8 +45,11 @@ def main(request: Request) -> int:
     return outcome.status
 
 
-def prepare(request: Request, host: Host) -> Plan:
-    """Find the image's tree, compile what has to be compiled, and plan. Raises Refusal."""
+def prepare(request: Request, host: Host) -> Plan | None:
+    """Find the image's tree, compile what has to be compiled, and plan; None for nothing to do.
+
+    Raises Refusal.
+    """
     for level, text in request.notices:
         messages.tell(request.program, request.verbosity, level, text)
     for kind, device in (("nv", "/dev/nvidiactl"), ("rocm", "/dev/kfd")):
@@ -51,6 +58,9 @@ def prepare(request: Request, host: Host) -> Plan:
     environ = dict(request.host_environment)
     cache = cache_directory(environ)
     tree = index.find(request.image, cache) or _unpacked(request, cache)
+    if request.action == "test" and not _has(tree, TEST):
+        messages.say(request, "No test script found in container, exiting")
+        return None
 
     def say(text: str) -> None:
         messages.say(request, text, "verbose")
@@ -76,7 +86,7 @@ def command_of(request: Request, tree: Tree, name: Name) -> tuple[str, ...]:
     if request.action == "shell":
         return _shell(request, tree)
     if request.action == "test":
-        return ("/bin/sh", "/.singularity.d/test", *request.command)
+        return (TEST, *request.command)
     if request.action == "exec":
         return request.command
     if tree.runscript == "own" or (tree.runscript and not name.command_first):
@@ -88,13 +98,15 @@ def command_of(request: Request, tree: Tree, name: Name) -> tuple[str, ...]:
 
 
 def _shell(request: Request, tree: Tree) -> tuple[str, ...]:
-    from minictr.image.tree import kind_of
-
     if request.shell:
         return (request.shell, *request.command)
-    if kind_of(tree.root, "/bin/bash") == "file":
+    if _has(tree, "/bin/bash"):
         return ("/bin/bash", "--norc", *request.command)
     return ("/bin/sh", *request.command)
+
+
+def _has(tree: Tree, path: str) -> bool:
+    return kind_of(tree.root, path) == "file"
 
 
 def _unpacked(request: Request, cache: str) -> Tree:

@@ -30,7 +30,8 @@ def main(request: Request) -> int:
         plan = prepare(request, read_host())
     except Refusal as refusal:
         return messages.refuse(named(request.program), refusal, "plan")
-    messages.write(as_text(plan, request), 1)
+    if plan:
+        messages.write(as_text(plan, request), 1)
     return 0
 
 

@@ -29,14 +29,15 @@ X32_BIT = 0x40000000
 
 BPF_MAXINSNS = 4096  # linux/bpf_common.h: seccomp(2) refuses a longer program with EINVAL
 
-_INSTRUCTION = struct.Struct("<HBBI")  # code, jump if true, jump if false, constant
-_RETURN, _JUMP, _LOAD, _AND, _EQUAL = 0x06, 0x05, 0x20, 0x54, 0x15
-_NUMBER_AT, _ARCHITECTURE_AT = 0, 4  # offsets in struct seccomp_data
-_COMPARE = {
-    0x15: lambda a, k: a == k,
-    0x25: lambda a, k: a > k,
-    0x35: lambda a, k: a >= k,
-    0x45: lambda a, k: a & k != 0,
+INSTRUCTION = struct.Struct("<HBBI")  # code, jump if true, jump if false, constant
+RETURN, JUMP, LOAD, AND = 0x06, 0x05, 0x20, 0x54
+EQUAL, GREATER, AT_LEAST, ANY_BIT = 0x15, 0x25, 0x35, 0x45
+NUMBER_AT, ARCHITECTURE_AT = 0, 4  # offsets in struct seccomp_data
+COMPARE = {
+    EQUAL: lambda a, k: a == k,
+    GREATER: lambda a, k: a > k,
+    AT_LEAST: lambda a, k: a >= k,
+    ANY_BIT: lambda a, k: a & k != 0,
 }
 
 
@@ -48,21 +49,21 @@ def verdict(program: bytes, architecture: int, number: int, arguments: tuple[int
     """
     six = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
     seen = struct.pack("<IIQ6Q", number, architecture, 0, *(a % 2**64 for a in six))
-    instructions = list(_INSTRUCTION.iter_unpack(program))
+    instructions = list(INSTRUCTION.iter_unpack(program))
     at, accumulator = 0, 0
     while True:
         code, true, false, constant = instructions[at]
         at += 1
-        if code == _RETURN:
+        if code == RETURN:
             return int(constant)
-        if code == _LOAD:
+        if code == LOAD:
             (accumulator,) = struct.unpack_from("<I", seen, constant)
-        elif code == _AND:
+        elif code == AND:
             accumulator &= constant
-        elif code == _JUMP:
+        elif code == JUMP:
             at += constant
         else:
-            at += true if _COMPARE[code](accumulator, constant) else false
+            at += true if COMPARE[code](accumulator, constant) else false
 
 
 def in_order(programs: list[bytes], undecided: int) -> bytes:
@@ -74,10 +75,10 @@ def in_order(programs: list[bytes], undecided: int) -> bytes:
     joined = []
     for program in programs[:-1]:
         length = len(program) // 8
-        for at, instruction in enumerate(_INSTRUCTION.iter_unpack(program)):
-            if instruction == (_RETURN, 0, 0, undecided):
-                instruction = (_JUMP, 0, 0, length - at - 1)
-            joined.append(_INSTRUCTION.pack(*instruction))
+        for at, instruction in enumerate(INSTRUCTION.iter_unpack(program)):
+            if instruction == (RETURN, 0, 0, undecided):
+                instruction = (JUMP, 0, 0, length - at - 1)
+            joined.append(INSTRUCTION.pack(*instruction))
     return b"".join(joined) + programs[-1]
 
 
@@ -88,13 +89,12 @@ def by_number(abis: tuple[str, ...], actions: dict[int, int], undecided: int) ->
     architecture (with bit 30 on x32); older ones are for a single ABI only.
     """
     architectures = sorted({AUDIT_ARCH["x86_64" if abi == "x32" else abi] for abi in abis})
-    program = [(_LOAD, 0, 0, _ARCHITECTURE_AT)]
+    program = [(LOAD, 0, 0, ARCHITECTURE_AT)]
     for left, architecture in zip(range(len(architectures), 0, -1), architectures, strict=True):
-        program.append((_EQUAL, left, 0, architecture))
-    program += [(_RETURN, 0, 0, undecided), (_LOAD, 0, 0, _NUMBER_AT)]
-    if "x32" in abis:
-        program.append((_AND, 0, 0, 0xFFFFFFFF ^ X32_BIT))
-    for number, action in sorted(actions.items()):
-        program += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, action)]
-    program.append((_RETURN, 0, 0, undecided))
-    return b"".join(_INSTRUCTION.pack(*instruction) for instruction in program)
+        program.append((EQUAL, left, 0, architecture))
+    program += [(RETURN, 0, 0, undecided), (LOAD, 0, 0, NUMBER_AT)]
+    for bit in (0, X32_BIT) if "x32" in abis else (0,):
+        for number, action in sorted(actions.items()):
+            program += [(EQUAL, 0, 1, number | bit), (RETURN, 0, 0, action)]
+    program.append((RETURN, 0, 0, undecided))
+    return b"".join(INSTRUCTION.pack(*instruction) for instruction in program)

@@ -2,7 +2,8 @@
 
 begin   (phase, index, microseconds)     a step begins
 ready   ()                               the child dies with its parent from here on
-go      ()                               the launcher's answer: your ids are mapped, carry on
+go      ()                               the launcher's answer: carry on, your ids are mapped, or
+                                         after `exec`: a signal for me is one for you from now on
 failed  (call, arguments, errno, said)   the sender blocks: it is the witness
 exec    ()                               execve(2) comes next
 

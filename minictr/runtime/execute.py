@@ -118,11 +118,15 @@ def search(name: str, path: str) -> str:
 
 
 def _is_text(path: str) -> bool:
-    """Whether the file starts like text: no ELF magic, no NUL byte in its first line; bash(1)."""
+    """Whether it is a text without `#!`: no ELF magic, no NUL byte in its first line; bash(1).
+
+    A script with `#!` gives ENOEXEC where its interpreter is damaged or foreign: not a shell's.
+    """
     try:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:  # executable but not readable: nobody can say
         return False
     start = posix.read(descriptor, 80)
     posix.close(descriptor)
-    return bool(start) and b"\0" not in start.partition(b"\n")[0] and start[:4] != b"\x7fELF"
+    marked = start[:2] == b"#!" or start[:4] == b"\x7fELF"
+    return bool(start) and not marked and b"\0" not in start.partition(b"\n")[0]

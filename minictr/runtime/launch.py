@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PHASES = ("enter", "map_ids", "isolate", "build", "confine", "execute")
 _LAUNCHER_FAILED = 125
+_LONGEST = 8192  # characters of a text that a failing call was given, or that a program said
 
 
 class Plan(Value):
@@ -234,6 +235,7 @@ def _payload(plan: Plan, process: Process, end: Channel) -> None:
             step.run(process)
         except ScriptExit as ended:  # the image's own script called exit: that is the result
             end.send("exec")
+            end.receive()  # an answer left unread would reach the launcher as ECONNRESET
             posix._exit(ended.status)
 
 
@@ -244,8 +246,16 @@ def _run(plan: Plan, phase: int, process: Process, end: Channel) -> None:
 
 
 def _report(end: Channel, refused: CallError) -> None:
-    """Tell the launcher, then stay: its probes read what this process is."""
-    end.send("failed", refused.call, refused.arguments, refused.errno, refused.said)
+    """Tell the launcher, then stay: its probes read what this process is.
+
+    A command's arguments and environment can be larger than a message; the launcher has them.
+    """
+    short = tuple(
+        argument[:_LONGEST] if isinstance(argument, str) else argument
+        for argument in refused.arguments
+        if not isinstance(argument, list | dict)
+    )
+    end.send("failed", refused.call, short, refused.errno, refused.said[:_LONGEST])
     end.receive()
 
 

@@ -46,9 +46,7 @@ def test_rw_is_what_a_bind_is_anyway(inside: Callable[..., str], source: Path) -
     assert (source / "new").exists()
 
 
-def test_a_source_alone_is_bound_at_its_own_place(
-    inside: Callable[..., str], source: Path
-) -> None:
+def test_a_source_alone_is_bound_at_its_own_place(inside: Callable[..., str], source: Path) -> None:
     assert inside(f"cat {source}/file", "--contain", "-B", source) == "of the host\n"
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from inside import read_maps
+from inside import read_maps, read_status
 from ordinary_user import User, credentials
+from readable import Checkout
 from skipping import require
 from small_images import give
 
@@ -143,3 +144,25 @@ def test_files_made_inside_belong_to_the_user_outside(
     status = (directory / "made").stat()
     assert (status.st_uid, status.st_gid) == (user.uid, user.gid)
     assert status.st_mode & 0o777 == 0o640
+
+
+def test_root_may_call_too_and_is_as_confined(
+    checkout: Checkout, image: Path, tmp_path: Path
+) -> None:
+    require(os.geteuid() == 0, "ROOT", "root is the caller here")
+    env = {"PATH": "/usr/bin:/bin", "HOME": "/root", "MINICTR_CACHEDIR": str(tmp_path / "cache")}
+    script = "id -u; cat /proc/self/uid_map /proc/self/status; touch /new"
+    sif = checkout.root / "tests/data/images/bb-gzip.sif"
+    for options in ((), ("--fakeroot",), ("--id-map", "single")):
+        for which in (image, sif):
+            command = [checkout.program, "exec", *options, which, "sh", "-c", script]
+            done = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True)
+            assert "Read-only" in done.stderr
+            number, line, rest = done.stdout.split("\n", 2)
+            assert number == "0"
+            assert read_maps(line)[0][:2] == (0, 0)
+            status = read_status(rest)
+            assert status["NoNewPrivs"] == "1"
+            if not options:
+                assert {int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")} == {0}
+    assert (tmp_path / "cache").stat().st_uid == 0

@@ -85,9 +85,7 @@ def test_the_host_name_is_the_hosts_unless_one_is_given(inside: Callable[..., st
 
 
 @pytest.mark.parametrize("options", [["--net"], ["--net", "--network", "bridge"]])
-def test_a_network_other_than_none_is_refused(
-    sh: Sh, apptainer: Path, options: list[str]
-) -> None:
+def test_a_network_other_than_none_is_refused(sh: Sh, apptainer: Path, options: list[str]) -> None:
     done = sh("echo ran", *options)
     assert (done.returncode, done.stdout) == (125, "")
     done = sh("echo ran", *options, program=apptainer)

@@ -1,0 +1,5 @@
+"""The golden reports are made in the lab."""
+
+from lab.conftest import lab, pattern
+
+__all__ = ["lab", "pattern"]

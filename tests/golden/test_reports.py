@@ -1,0 +1,74 @@
+"""The text of each report against the kept one; `GOLDEN=write just golden` writes those."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from lab.bench import Lab, reproduction
+from lab.test_causes import CASES, Case
+from lab.test_refusals import CODES, WITHOUT
+
+from minictr.diagnosis.catalogue import all_causes
+
+KEPT = Path(__file__).parent / "reports"
+PREPARED = {case.code: case for case in reversed(CASES) if not case.name}
+SHOWN = sorted({*PREPARED, *CODES} - WITHOUT)
+
+# What differs from machine to machine and from run to run, and what stands for it.
+VARIABLE = (
+    (r"^  kernel    .*$", "  kernel    RELEASE MACHINE"),
+    (r"mountinfo: \d+ .*$", "mountinfo: LINE"),
+    (r"mount \d+, here", "mount N, here"),
+    (r"/proc/\d+/", "/proc/PID/"),
+    (r"[\w:.-]+ \(pid \d+\)", "NAME (pid N)"),
+    (r"\b(x86[-_]64|aarch64|amd64|arm64)\b", "MACHINE"),
+    (r"e_machine of (\S+) is \d+", r"e_machine of \1 is N"),
+    (r"/lib\S*/ld-[\w.-]+", "LOADER"),
+    (r"(namespaces=|Seccomp_filters )\d+", r"\1N"),
+    (r"\b\d+-\d+\b", "FIRST-LAST"),
+    (r"\b(uid|gid|owner|group|inode|size) \d+\b", r"\1 N"),
+    (r"\b\d{3,}\b(?! bytes)", "N"),
+    (r"\b\d+ of \d+ (bytes|inodes)|\bN of N (bytes|inodes)", "N of N"),
+    (r"(clone\(0x)[0-9a-f]+", r"\1FLAGS"),
+    (r"no newuidmap in .*$", "no newuidmap in PLACES"),
+    (r"no newgidmap in .*$", "no newgidmap in PLACES"),
+    (r"no executable (\w+) in .*$", r"no executable \1 in PLACES"),
+    (r"import pyseccomp: .*$", "import pyseccomp: WHY"),
+)
+
+
+def normal(text: str, lab: Lab) -> str:
+    """The text without what depends on the machine."""
+    bin_directory, tools = lab.path.split(":")[:2]
+    named = {lab.environment[name]: f"${name}" for name in ("IMAGE", "SIF", "DIRECTORY", "CHROOT")}
+    named |= {lab.user.name: "USER", bin_directory: "BIN", tools: "TOOLS"}
+    for value, name in named.items():
+        text = text.replace(value, name)
+    text = text.replace(f"({lab.user.uid})", "(UID)").replace(f" {lab.user.uid} ", " UID ")
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        for pattern, instead in VARIABLE:
+            if not line.endswith(f"minictr explain {line[-6:]}"):
+                line = re.sub(pattern, instead, line)
+        lines[number] = line
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("code", SHOWN)
+def test_the_report_of_a_cause_is_the_kept_one(lab: Lab, code: str) -> None:
+    case = PREPARED.get(code, Case(code, proof=(), repaired="", near=""))
+    script = f"{case.prepare}\n{reproduction(code)[0]}"
+    outcome = lab.run(script, case.by_root, MINICTR_DIAGNOSIS="text")
+    first = outcome.stderr.find("minictr: error:")
+    report = normal(outcome.stderr[max(first, 0) :], lab)
+    kept = KEPT / f"{code}.txt"
+    if os.environ.get("GOLDEN") == "write":
+        kept.write_text(report)
+    assert report == kept.read_text()
+
+
+def test_every_code_has_a_kept_report_and_none_is_left_over() -> None:
+    assert {path.stem for path in KEPT.iterdir()} == set(all_causes()) - WITHOUT

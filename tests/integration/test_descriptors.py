@@ -1,0 +1,107 @@
+"""Descriptors: closed under the own name, inherited under the drop-in names, never our own."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Sh = Callable[..., subprocess.CompletedProcess[str]]
+# The shell's glob opens one descriptor more, so each is asked for by its number.
+LOOK = "for n in $(seq 0 40); do test -e /proc/self/fd/$n && printf '%s ' $n; done; true"
+
+
+@pytest.fixture
+def with_descriptors(
+    run_as_user: Sh, checkout: object, image: Path, warm: Path, nothing_left: None, directory: Path
+) -> Callable[..., str]:
+    """Launch with descriptors 3, 5 and 17 open on a file and give what the script printed."""
+
+    def run(
+        script: str,
+        *options: str,
+        program: object = None,
+        redirect: str = "",
+        env: dict[str, str] | None = None,
+    ) -> str:
+        file = directory / "inherited"
+        file.write_text("secret\n")
+        file.chmod(0o644)
+        words = " ".join(options)
+        chosen = program or checkout.program  # type: ignore[attr-defined]
+        line = f'exec "$1" exec {words} "$2" sh -c "$3" 3<{file} 5<{file} 17<{file} {redirect}'
+        done = run_as_user(
+            ["bash", "-c", line, "bash", chosen, image, script],
+            env={"MINICTR_CACHEDIR": str(warm), **(env or {})},
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_all_but_the_first_three_are_closed(with_descriptors: Callable[..., str]) -> None:
+    assert with_descriptors(LOOK).split() == ["0", "1", "2"]
+
+
+def test_the_first_few_are_kept_when_asked_for(with_descriptors: Callable[..., str]) -> None:
+    assert with_descriptors(LOOK, "--preserve-fds", "1").split() == ["0", "1", "2", "3"]
+    assert with_descriptors(LOOK, "--preserve-fds=3").split() == ["0", "1", "2", "3", "5"]
+    assert with_descriptors("cat <&5", "--preserve-fds=3") == "secret\n"
+
+
+def test_the_one_through_which_a_parallel_job_is_started_is_kept(
+    with_descriptors: Callable[..., str],
+) -> None:
+    assert with_descriptors(LOOK, env={"PMI_FD": "5"}).split() == ["0", "1", "2", "5"]
+
+
+def test_they_are_inherited_under_a_drop_in_name(
+    with_descriptors: Callable[..., str], apptainer: Path
+) -> None:
+    for options in ((), ("--pid",), ("--fakeroot",)):
+        seen = with_descriptors(LOOK, *options, program=apptainer).split()
+        assert seen == ["0", "1", "2", "3", "5", "17"]
+    assert with_descriptors("cat <&5", program=apptainer) == "secret\n"
+
+
+def test_no_descriptor_of_the_launcher_reaches_the_payload_of_a_sif(
+    minictr: Sh, sif: Path, apptainer: Path, run_as_user: Sh, cache: Path
+) -> None:
+    for _ in ("cold", "warm"):
+        assert minictr("exec", sif, "sh", "-c", LOOK).stdout.split() == ["0", "1", "2"]
+    done = run_as_user(
+        [apptainer, "exec", sif, "sh", "-c", LOOK], env={"MINICTR_CACHEDIR": str(cache)}
+    )
+    assert done.stdout.split() == ["0", "1", "2"]
+
+
+def test_the_init_holds_none_either(
+    start: Callable[..., subprocess.Popen[str]],
+    descendants: Callable[[int], dict[int, str]],
+) -> None:
+    process = start("echo up; cat")
+    assert process.stdout
+    assert process.stdout.readline() == "up\n"
+    init = next(pid for pid, name in descendants(process.pid).items() if name == "minictr:init")
+    try:
+        held = {int(path.name) for path in Path(f"/proc/{init}/fd").iterdir()}
+    except PermissionError:  # its /proc files belong to root: be_unreadable
+        pytest.skip("ROOT: only root can look at the init's descriptors")
+    assert held == {0, 1, 2}
+
+
+@pytest.mark.parametrize("redirect", ["<&-", ">&- 2>&-", "<&- 2>&-"])
+def test_a_launch_with_closed_standard_descriptors(
+    with_descriptors: Callable[..., str], directory: Path, redirect: str
+) -> None:
+    where = directory / "said"
+    with_descriptors(f"echo ran > {where}", redirect=redirect)
+    assert where.read_text() == "ran\n"
+
+
+def test_standard_streams_are_separate_and_transparent(sh: Sh) -> None:
+    done = sh("cat; echo error >&2", stdin="from\0outside\n")
+    assert (done.stdout, done.stderr) == ("from\0outside\n", "error\n")

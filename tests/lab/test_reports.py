@@ -1,0 +1,146 @@
+"""What a report does whatever the fault is: order of causes, forms, statuses, time."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from lab.bench import Lab
+from lab.namespace_cases import AS_USER, HELPERS
+
+NO_USER_NAMESPACES = "echo 0 >/proc/sys/user/max_user_namespaces"
+LIMITED = f"unshare -Ur sh -c '{NO_USER_NAMESPACES}; exec \"$@\"' sh"
+PLAIN = 'minictr exec "$IMAGE" true'
+WITHOUT_SUBUIDS = 'private-etc; sed -i "/^$USER:/d" /etc/subuid'
+WEAK_HELPER = """install -m 0755 /usr/bin/newuidmap "$DIRECTORY/newuidmap"
+    mount --bind "$DIRECTORY/newuidmap" /usr/bin/newuidmap"""
+
+# (script, by root, the codes in the order in which the kernel meets them)
+PAIRS = {
+    "a filter, then a limit": (
+        f"{LIMITED} filtered --refuse clone -- {PLAIN}", False, ["MC0204", "MC0201"],
+    ),
+    "a filter, then a chroot": (
+        f"""system-root "$CHROOT"
+            chroot "$CHROOT" {AS_USER} filtered --refuse clone:user -- {PLAIN}""",
+        True, ["MC0204", "MC0203"],
+    ),
+    "a limit, then another limit": (
+        f"{LIMITED} sh -c 'echo 0 >/proc/sys/user/max_mnt_namespaces; {PLAIN}'",
+        False, ["MC0201", "MC0202"],
+    ),
+    "no range, then no helper": (
+        f"{WITHOUT_SUBUIDS}; hide newuidmap; {HELPERS}", True, ["MC0303", "MC0305"],
+    ),
+    "no range, then no privilege": (
+        f"{WITHOUT_SUBUIDS}; {WEAK_HELPER}; {HELPERS}", True, ["MC0303", "MC0308"],
+    ),
+    "no range for users nor for groups": (
+        f'private-etc; sed -i "/^$USER:/d" /etc/subuid /etc/subgid; {HELPERS}',
+        True, ["MC0303", "MC0304"],
+    ),
+    "nosuid, then no_new_privs": (
+        f"""mount --bind /usr/bin/newuidmap /usr/bin/newuidmap
+            mount -o remount,bind,nosuid /usr/bin/newuidmap
+            setpriv --no-new-privs {HELPERS}""",
+        True, ["MC0306", "MC0307"],
+    ),
+    "no_new_privs, then a helper without the setuid bit": (
+        f"{WEAK_HELPER}; setpriv --no-new-privs {HELPERS}", True, ["MC0307", "MC0308"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_of_two_faults_the_first_is_reported_and_the_second_announced(lab: Lab, name: str) -> None:
+    script, by_root, codes = PAIRS[name]
+    outcome = lab.run(script, by_root)
+    then = outcome.report.get("then", [])
+    assert isinstance(then, list)
+    assert [outcome.code, *(entry["code"] for entry in then)] == codes, outcome.stderr
+
+
+def test_an_unknown_cause_says_what_was_ruled_out_and_how(lab: Lab) -> None:
+    outcome = lab.run('unshare -U minictr exec "$IMAGE" true')
+    assert outcome.code == "MC0000"
+    assert outcome.report["cause"] is None
+    ruled_out = outcome.report["ruled_out"]
+    assert isinstance(ruled_out, list)
+    how = {entry["code"]: entry["how"] for entry in ruled_out}
+    assert "EINVAL as without a filter" in how["MC0204"]
+    assert how["MC0201"] == "it gives ENOSPC, not EPERM"
+    assert "a mount begins at /" in how["MC0203"]
+
+
+def test_what_cannot_be_looked_at_is_said_and_not_taken_for_absence(lab: Lab) -> None:
+    script = """unshare -Urm sh -c 'echo 0 >/proc/sys/user/max_user_namespaces
+        mount -t tmpfs none /proc/sys; minictr exec "$IMAGE" true'"""
+    outcome = lab.run(script)
+    assert outcome.code == "MC0000"
+    still_open = outcome.report["still_open"]
+    assert isinstance(still_open, list)
+    assert {"MC0201", "MC0202"} <= {entry["code"] for entry in still_open}
+
+
+def test_json_is_one_object_and_text_says_the_same(lab: Lab) -> None:
+    as_json = lab.run('minictr exec "$IMAGE" nosuch')
+    assert json.loads(as_json.stderr) == as_json.report
+    as_text = lab.run('minictr exec "$IMAGE" nosuch', MINICTR_DIAGNOSIS="text")
+    assert as_text.status == as_json.status == 127
+    for line in (f"{as_json.report['cause']} [MC0602]", *as_json.fixes("user")):
+        assert line in as_text.stderr
+    assert as_text.stderr.endswith("minictr explain MC0602\n")
+
+
+# (arguments of exec, the first line that clients look for)
+DROP_IN = {
+    '"$IMAGE" nosuch': 'FATAL:   "nosuch": executable file not found in $PATH',
+    '"$IMAGE" /x/y': "FATAL:   stat /x/y: no such file or directory",
+    '--pwd /x "$IMAGE" true': "FATAL:   failed to set working directory: chdir /x: no such file",
+    '--bind /x:/y "$IMAGE" true': "WARNING: skipping mount of /x: stat /x: no such file",
+    '"$IMAGE" /bin': "FATAL:   exec /bin failed: permission denied",
+    '"$DIRECTORY/x.sif" true': "FATAL:   ",
+}
+
+
+@pytest.mark.parametrize("arguments", DROP_IN)
+def test_under_a_drop_in_name_the_first_line_is_what_clients_expect(
+    lab: Lab, arguments: str
+) -> None:
+    script = (
+        'minictr drop-in "$DIRECTORY" >/dev/null 2>&1; "$DIRECTORY/apptainer" exec ' + arguments
+    )
+    outcome = lab.run(script, MINICTR_DIAGNOSIS="text")
+    assert outcome.status == 255
+    assert outcome.stderr.startswith(DROP_IN[arguments]), outcome.stderr
+    assert "\nFATAL:   " in "\n" + outcome.stderr
+    assert "  cause " in outcome.stderr
+    assert outcome.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"filtered --refuse clone:user -- {PLAIN}",
+        f"unshare -U {PLAIN}",
+        """unshare -Urm sh -c 'mount --bind /dev/null /proc/uptime; minictr exec "$IMAGE" true'""",
+        'minictr exec "$IMAGE" nosuch',
+    ],
+)
+def test_a_diagnosis_takes_less_than_300_milliseconds(lab: Lab, script: str) -> None:
+    def seconds(command: str) -> float:
+        began = time.monotonic()
+        lab.run(command)
+        return time.monotonic() - began
+
+    lab.run(PLAIN)  # compiles the filter
+    launch = min(seconds(PLAIN) for _ in range(3))
+    assert min(seconds(script) for _ in range(3)) < launch + 0.3
+
+
+@pytest.mark.parametrize("kind", ["/nosuch", "nosuch", "/bin"])
+def test_long_arguments_do_not_silence_the_report(lab: Lab, kind: str) -> None:
+    long = 'a=$(head -c 100000 /dev/zero | tr "\\0" x); export LONG=$a; '
+    outcome = lab.run(f'{long} minictr exec "$IMAGE" {kind} "$a" "$a" "$a"')
+    assert outcome.code in ("MC0602", "MC0604", "MC0605"), outcome.stderr
