@@ -5,8 +5,9 @@ from __future__ import annotations
 import posix
 
 from minictr.runtime import environment, signals
+from minictr.runtime.files import execve
 from minictr.runtime.step import Process, Step
-from minictr.runtime.syscalls import CallError, execve, seccomp_load
+from minictr.runtime.syscalls import CallError, seccomp_load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 libseccomp alone would lose rules: of `refuse ioctl(TIOCSTI)` and `allow ioctl`, it keeps the
 second. So a profile becomes up to four programs, asked one behind another (bpf.in_order):
 refusals with conditions, permissions with conditions, calls younger than libseccomp, all others.
+What comes of it is written anew, shorter, by squeeze.py.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyseccomp
 from minictr.refusal import Refusal
 from minictr.runtime import bpf
 from minictr.runtime.profile import Comparison, Profile, Rule, abis_of
+from minictr.runtime.squeeze import squeeze
 from minictr.runtime.young_calls import ONE_MACHINE, SHARED
 from minictr.value import Value
 
@@ -75,17 +77,27 @@ def compile_filter(profile: Profile, machine: str, keep_capabilities: bool) -> F
     Refusals: MC0502 unknown call, MC0503 a rule libseccomp cannot take, or too long a filter,
     MC0504 the launcher itself could not go on under it.
     """
-    native, *others = abis_of(machine)
-    abis = (native, *(abi for abi in others if abi in profile.abis))
     for rule in profile.rules:
         _check_names(rule)
-    rules = _chosen(profile, machine, keep_capabilities)
+    rules = chosen(profile, machine, keep_capabilities)
     young = sorted({name for rule in rules for name in rule.syscalls if _is_young(name)})
-    programs = _programs(profile.default_action, rules, abis)
-    program = bpf.in_order(programs, _UNDECIDED)
+    native = abis_of(machine)[0]
+    program = squeeze(joined(profile, machine, rules), bpf.AUDIT_ARCH[native])
     _check_length(profile, program)
     _check_needed(profile, program, native)
     return Filter(program, tuple(young))
+
+
+def joined(profile: Profile, machine: str, rules: list[Rule]) -> bytes:
+    """The four programs one behind another: all that is decided, in libseccomp's own words.
+
+    An ABI is listed or its programs die. x32, which is x86_64 with bit 30 in the number, is
+    listed by our profiles as by the engines': the same calls get the same verdicts there, so it
+    is no way around a rule. A kernel built without it answers ENOSYS to all of them.
+    """
+    native, *others = abis_of(machine)
+    abis = (native, *(abi for abi in others if abi in profile.abis))
+    return bpf.in_order(_programs(profile.default_action, rules, abis), _UNDECIDED)
 
 
 def _resolve(name: str) -> int:
@@ -117,7 +129,7 @@ def _check_names(rule: Rule) -> None:
             )
 
 
-def _chosen(profile: Profile, machine: str, keep: bool) -> list[Rule]:
+def chosen(profile: Profile, machine: str, keep: bool) -> list[Rule]:
     """The rules that hold for this payload, in the profile's order."""
     unfit = "never" if keep else "only"
     rules = [r for r in profile.rules if machine in r.machines and r.kept != unfit]

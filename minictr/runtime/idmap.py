@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posix
 
+from minictr.runtime.files import write_file
 from minictr.runtime.privileges import has_no_new_privileges
 from minictr.runtime.step import Process, Step
-from minictr.runtime.syscalls import CallError, write_file
+from minictr.runtime.syscalls import CallError
 from minictr.value import Value
 
 TYPE_CHECKING = False

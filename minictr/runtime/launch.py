@@ -14,9 +14,10 @@ import time
 
 from minictr.runtime import channel, privileges, signals
 from minictr.runtime.environment import ScriptExit
+from minictr.runtime.files import fork
 from minictr.runtime.namespaces import CreateNamespaces
 from minictr.runtime.step import Process, Step
-from minictr.runtime.syscalls import CallError, fork
+from minictr.runtime.syscalls import CallError
 from minictr.value import Value
 
 TYPE_CHECKING = False

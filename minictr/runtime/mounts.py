@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 
 from minictr.image import tree
+from minictr.runtime.files import chmod, keeping, mkdir, statvfs, symlink, write_file
 from minictr.runtime.step import Process, Step
 from minictr.runtime.syscalls import (
     MOUNT_ATTR_NODEV,
@@ -18,14 +19,8 @@ from minictr.runtime.syscalls import (
     MS_REC,
     MS_REMOUNT,
     CallError,
-    chmod,
-    keeping,
-    mkdir,
     mount,
     mount_setattr,
-    statvfs,
-    symlink,
-    write_file,
 )
 
 TYPE_CHECKING = False

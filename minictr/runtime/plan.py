@@ -135,29 +135,34 @@ def _sort_out(
     bound: set[str] = set()
     for place in found:
         inside, kind = _look(tree, place)
-        if not inside:
-            notes.append(f"{place.target}: left out, {kind}")
-            continue
+        open_to_view = not any(below(inside, outer) for outer in covered)
+        if place.cover and inside and open_to_view:
+            continue  # nothing shows what it would hide
+        why = kind if not inside else ""
         if inside in bound and (place.asked or isinstance(place.step, BindFile)):
-            notes.append(f"{place.target}: left out, an earlier bind is there")
-            continue
-        if not any(below(inside, outer) for outer in covered):
-            if place.cover:
-                continue
-            if not place.asked and kind and kind != place.kind:
-                notes.append(f"{place.target}: left out, the image has a {kind} there")
-                continue
-            if not kind and writable:
-                if place.asked:
-                    raise _no_mount_point(place.target, tree.root + inside)
-                notes.append(f"{place.target}: left out, the writable image has no such path")
-                continue
-            if not kind:
+            why = "an earlier bind is there"
+        elif inside and open_to_view:
+            why = _unfit(place, tree.root + inside, kind, writable)
+            if not kind and not why:
                 missing.append(place.replace(target=inside))
+        if why:
+            notes.append(f"{place.target}: left out, {why}")
+            continue
         covered.append(inside)
         bound |= {inside} if place.asked else set()
         steps.append(place.step.replace(target=inside))
     return steps, missing, notes
+
+
+def _unfit(place: Place, path: str, kind: str, writable: bool) -> str:
+    """Why nothing can be mounted on what the image has at `path`; "" where it can, or is asked."""
+    if kind and kind != place.kind and not place.asked:
+        return f"the image has a {kind} there"
+    if kind or not writable:
+        return ""
+    if place.asked:
+        raise _no_mount_point(place.target, path)
+    return "the writable image has no such path"
 
 
 def _look(tree: Tree, place: Place) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import posix
 
+from minictr.runtime.files import chdir, chmod, mkdir, symlink, write_file
 from minictr.runtime.mounts import FILES, HOST, ROOT, make_mount_point, remount
 from minictr.runtime.step import Process, Step
 from minictr.runtime.syscalls import (
@@ -25,14 +26,9 @@ from minictr.runtime.syscalls import (
     MS_REC,
     MS_SLAVE,
     CallError,
-    chdir,
-    chmod,
-    mkdir,
     mount,
     pivot_root,
-    symlink,
     umount2,
-    write_file,
 )
 
 TYPE_CHECKING = False

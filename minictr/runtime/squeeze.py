@@ -18,35 +18,32 @@ its arguments still is, for the kernel's shortcut is open to no other.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from minictr.runtime import bpf
 from minictr.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     Instruction = tuple[int, int, int, int]
     Word = tuple[int, int]  # what the accumulator holds: an offset in struct seccomp_data, a mask
-    Place = tuple[int, Word]  # a node, and what the accumulator holds on arrival
+    Place = tuple[int, Word]  # an instruction or a node, and what the accumulator holds there
     Run = tuple[int, int]  # the first number of a run, and the node that answers for it
 
 _ALL = 0xFFFFFFFF
 _NUMBER = (bpf.NUMBER_AT, _ALL)
 _ARCHITECTURE = (bpf.ARCHITECTURE_AT, _ALL)
-_NOTHING = (-1, 0)  # the accumulator at the start: no word of the call, and 0 (linux/filter.h)
-_ORDERED = (bpf.EQUAL, bpf.GREATER, bpf.AT_LEAST)  # true from a number on, or at one alone
+_NOTHING = (-1, 0)  # no word of the call, and 0: at the start, and what a mask of 0 leaves
+_FOREIGN = 0  # for every ABI that bpf.AUDIT_ARCH does not name
+_SEEN = (bpf.NUMBER_AT, bpf.ARCHITECTURE_AT, -1)  # words known when the filter is asked
 
 _KERNEL_ASKS = 512  # at least NR_syscalls: how many numbers the kernel runs a filter for
-_REACH = 250  # instructions a conditional jump is let skip; its field holds 255
+_REACH = 250  # how far a conditional jump may go; 255 less what is put between for its other way
 _CHAIN = 3  # exceptions tested one after another before a tree is cheaper
 
 
 class Question(Value):
-    """One comparison of a part of the call: `word & mask CODE constant`.
-
-    word  an offset in struct seccomp_data
-    yes   the node asked next if it holds, no: if not
-    """
+    """A comparison, `word & mask CODE constant`, and the nodes which go on from each answer."""
 
     word: int
     mask: int
@@ -79,8 +76,8 @@ class Graph:
             mask, code = _ALL, bpf.ANY_BIT  # one bit: set if it is not clear
         after = self.nodes[no]
         if code == bpf.ANY_BIT and isinstance(after, Question):
-            same = after.replace(constant=0) == Question(word, mask, code, 0, yes, after.no)
-            if same:  # "this flag, or else that one" is "one of these flags"
+            other = Question(word, mask, code, after.constant, yes, after.no)
+            if after == other:  # "this flag, or else that one" is "any of these flags"
                 constant, no = constant | after.constant, after.no
         return self.add(Question(word, mask, code, constant, yes, no))
 
@@ -94,9 +91,8 @@ def squeeze(program: bytes, native: int) -> bytes:
     constants = {k for code, _, _, k in instructions if code in bpf.COMPARE}
     # Between two of these no comparison of a number changes its answer.
     numbers = sorted({0} | {n for k in constants for n in (k, k + 1) if n <= _ALL})
-    foreign = next(value for value in range(len(constants) + 1) if value not in constants)
     graph = Graph()
-    root = _ask_number(graph, _runs(graph, instructions, foreign, numbers))
+    root = _ask_number(graph, _runs(graph, instructions, _FOREIGN, numbers))
     known = constants & set(bpf.AUDIT_ARCH.values())
     for architecture in sorted(known, key=lambda known: known == native):
         tree = _ask_number(graph, _runs(graph, instructions, architecture, numbers))
@@ -104,12 +100,10 @@ def squeeze(program: bytes, native: int) -> bytes:
     return _written(graph, root)
 
 
-# --- what the filter says -----------------------------------------------------------------------
-
-
 def _runs(
-    graph: Graph, instructions: list[Instruction], architecture: int, numbers: Iterable[int]
+    graph: Graph, instructions: list[Instruction], architecture: int, numbers: list[int]
 ) -> list[Run]:
+    """What the filter says of each number: the runs of one ABI, in order."""
     runs: list[Run] = []
     for number in numbers:
         seen = {_NUMBER: number, _ARCHITECTURE: architecture, _NOTHING: 0}
@@ -122,84 +116,80 @@ def _runs(
 def _answer(graph: Graph, instructions: list[Instruction], seen: dict[Word, int]) -> int:
     """The node for one number of one ABI.
 
-    Forward, every instruction that can be reached is found, with what the accumulator holds
-    there. Backward, each gets its node from those behind it: BPF jumps forward only.
+    Forward, all places are found where it is not decided how to go on, or where all is. Backward,
+    each gets its node from those behind it: BPF jumps forward only.
     """
     after: dict[Place, list[Place]] = {}
-    ahead: list[Place] = [(0, _NOTHING)]
+    start = _decided(instructions, (0, _NOTHING), seen)
+    ahead = [start]
     while ahead:
         place = ahead.pop()
         if place not in after:
-            after[place] = _next(instructions[place[0]], place, seen)
+            (code, true, false, _), (at, held) = instructions[place[0]], place
+            ways = () if code == bpf.RETURN else (at + 1 + true, at + 1 + false)
+            after[place] = [_decided(instructions, (way, held), seen) for way in ways]
             ahead += after[place]
     nodes: dict[Place, int] = {}
     for place in sorted(after, reverse=True):
         code, _, _, constant = instructions[place[0]]
-        following = [nodes[next_place] for next_place in after[place]]
-        if code == bpf.RETURN:
-            nodes[place] = graph.add(constant)
-        elif len(following) == 1:
-            nodes[place] = following[0]
+        following = [nodes[way] for way in after[place]]
+        nodes[place] = (
+            graph.ask(place[1], code, constant, *following) if following else graph.add(constant)
+        )
+    return nodes[start]
+
+
+def _decided(instructions: list[Instruction], place: Place, seen: dict[Word, int]) -> Place:
+    """Go on from `place` to the next return, or comparison of what is not in `seen`."""
+    at, held = place
+    while True:
+        code, true, false, constant = instructions[at]
+        if code == bpf.LOAD:
+            held = (constant, _ALL)
+        elif code == bpf.AND:
+            mask = held[1] & constant
+            held = (held[0], mask) if mask else _NOTHING
+        elif code == bpf.JUMP:
+            at += constant
+        elif code == bpf.RETURN or held[0] not in _SEEN:
+            return (at, held)
         else:
-            nodes[place] = graph.ask(place[1], code, constant, *following)
-    return nodes[0, _NOTHING]
+            _check(held, code, constant)
+            at += true if bpf.COMPARE[code](seen[held], constant) else false
+        at += 1
 
 
-def _next(instruction: Instruction, place: Place, seen: dict[Word, int]) -> list[Place]:
-    """What is run after one instruction: two places where it asks about an argument."""
-    code, true, false, constant = instruction
-    at, held = place[0] + 1, place[1]
-    if code == bpf.RETURN:
-        return []
-    if code == bpf.LOAD:
-        return [(at, (constant, _ALL))]
-    if code == bpf.AND:
-        mask = held[1] & constant
-        return [(at, (held[0], mask) if mask else _NOTHING)]
-    if code == bpf.JUMP:
-        return [(at + constant, held)]
-    if held in seen:
-        _check(held, code)
-        return [(at + (true if bpf.COMPARE[code](seen[held], constant) else false), held)]
-    if held[0] in (bpf.NUMBER_AT, bpf.ARCHITECTURE_AT):
-        raise ValueError(f"a filter masks the word at {held[0]} with {held[1]:#x}")
-    return [(at + true, held), (at + false, held)]
-
-
-def _check(held: Word, code: int) -> None:
-    """Runs are sound for comparisons by order, and one foreign ABI for all if only names count."""
-    if (held == _NUMBER and code not in _ORDERED) or (held == _ARCHITECTURE and code != bpf.EQUAL):
-        raise ValueError(f"a filter compares the word at {held[0]} by instruction {code:#x}")
-
-
-# --- the way to the run -------------------------------------------------------------------------
+def _check(held: Word, code: int, constant: int) -> None:
+    """That one number can stand for its run, and _FOREIGN for all ABIs without a name."""
+    if held == _NUMBER and code in (bpf.EQUAL, bpf.GREATER, bpf.AT_LEAST):
+        return
+    if held == _ARCHITECTURE and code == bpf.EQUAL and constant in bpf.AUDIT_ARCH.values():
+        return
+    if held != _NOTHING:
+        raise ValueError(f"a filter asks of {held} by instruction {code:#x} for {constant:#x}")
 
 
 class Stretch(Value):
-    """Numbers from `first` to the next stretch, answered by `node` but for a few exceptions."""
+    """Numbers from `first` to the next stretch, answered by `node` but for single exceptions."""
 
     first: int
     node: int
-    exceptions: tuple[Run, ...]  # single numbers
-
-    def weight(self, end: int) -> int:
-        """How much its depth in a tree matters: how often the kernel comes past at seccomp(2)."""
-        return 1 + max(0, min(end, _KERNEL_ASKS) - self.first)
+    exceptions: tuple[Run, ...]
 
 
 def _ask_number(graph: Graph, runs: list[Run]) -> int:
     """The node that finds the run of a number and asks on there."""
     stretches = _stretches(runs)
-    ends = [stretch.first for stretch in stretches[1:]] + [_ALL]
-    weights = [stretch.weight(end) for stretch, end in zip(stretches, ends, strict=True)]
+    starts = [min(stretch.first, _KERNEL_ASKS) for stretch in stretches]
+    weights = [1 + end - start for start, end in pairwise([*starts, _KERNEL_ASKS])]
     return _tree(graph, stretches, weights)
 
 
 def _tree(graph: Graph, stretches: list[Stretch], weights: list[int]) -> int:
-    """A binary tree, each question dividing the weight and not the count: Huffman's thought.
+    """A binary tree in which each question divides the weight: what the kernel asks for often.
 
-    The order of calls by how often programs make them is of no use: the frequent ones are
-    allowed by number alone, and the kernel does not ask for them.
+    How often programs make a call does not count: frequent calls are allowed by their number
+    alone, so the kernel asks for them only when it loads the filter, as for any other.
     """
     if len(stretches) == 1:
         node = stretches[0].node
@@ -216,28 +206,22 @@ def _tree(graph: Graph, stretches: list[Stretch], weights: list[int]) -> int:
 def _stretches(runs: list[Run]) -> list[Stretch]:
     """Join runs over the single numbers between them.
 
-    A lone number in an answer of others costs one instruction (is it this one?) as an exception
-    and two (from here on? from there on?) as a run.
+    A lone number among others costs one instruction (is it this one?) as an exception and two
+    (from here on? from the next on?) as a run. A few at a time: each number of the stretch
+    passes all of its exceptions.
     """
-    kept = [*_kept(runs), len(runs)]
     stretches: list[Stretch] = []
-    for at, following in zip(kept, kept[1:], strict=False):
+    for at, following in pairwise([*_kept(runs), len(runs)]):
         first, node = runs[at]
-        exceptions = runs[at + 1 : following]
+        exceptions = tuple(runs[at + 1 : following])
         if stretches and stretches[-1].node == node:
-            first, exceptions = stretches[-1].first, [*stretches.pop().exceptions, *exceptions]
-        stretches.append(Stretch(first, node, tuple(exceptions)))
-    return [part for stretch in stretches for part in _parts(stretch)]
-
-
-def _parts(stretch: Stretch) -> list[Stretch]:
-    """Divide a stretch whose exceptions would be a long chain, passed by every number in it."""
-    first, exceptions = stretch.first, stretch.exceptions
-    parts = []
-    for at in range(0, max(len(exceptions), 1), _CHAIN):
-        parts.append(stretch.replace(first=first, exceptions=exceptions[at : at + _CHAIN]))
-        first = exceptions[at + _CHAIN][0] if at + _CHAIN < len(exceptions) else first
-    return parts
+            before = stretches.pop()
+            first, exceptions = before.first, before.exceptions + exceptions
+        while len(exceptions) > _CHAIN:
+            stretches.append(Stretch(first, node, exceptions[:_CHAIN]))
+            first, exceptions = exceptions[_CHAIN][0], exceptions[_CHAIN:]
+        stretches.append(Stretch(first, node, exceptions))
+    return stretches
 
 
 def _kept(runs: list[Run]) -> list[int]:
@@ -258,59 +242,58 @@ def _kept(runs: list[Run]) -> list[int]:
     return best[-1][1]
 
 
-# --- BPF again ----------------------------------------------------------------------------------
-
-
 def _written(graph: Graph, root: int) -> bytes:
-    """The graph as a program, written from its end, as each jump must know how far it goes."""
-    code: list[Instruction] = []
-    written: dict[Place, int] = {}  # the index in `code`, which is back to front
+    """The graph as a program, written from its end: a jump must know how far its target is."""
+    code: list[Instruction] = []  # back to front
+    written: dict[Place, int] = {}  # where in `code`
     for place in sorted(_places(graph, root)):
         node, held = graph.nodes[place[0]], place[1]
         if isinstance(node, int):
             code.append((bpf.RETURN, 0, 0, node))
         else:
-            needed = (node.word, node.mask)
-            targets = [_near(code, written, _place(graph, n, needed)) for n in (node.yes, node.no)]
+            targets = [_near(code, written, way) for way in _ways(graph, node)]
             yes, no = (len(code) - 1 - target for target in targets)
             code.append((node.code, yes, no, node.constant))
-            if held != needed and node.mask != _ALL:
+            if held == _NOTHING and node.mask != _ALL:
                 code.append((bpf.AND, 0, 0, node.mask))
-            if held != needed:
+            if held == _NOTHING:
                 code.append((bpf.LOAD, 0, 0, node.word))
         written[place] = len(code) - 1
     return b"".join(bpf.INSTRUCTION.pack(*instruction) for instruction in reversed(code))
 
 
 def _places(graph: Graph, root: int) -> set[Place]:
-    """The nodes that are reached, once for each state of the accumulator they are reached in."""
+    """The nodes that are reached, twice where only one way there saves a load."""
     places: set[Place] = set()
-    ahead = [_place(graph, root, _NOTHING)]
+    ahead = [(root, _NOTHING)]
     while ahead:
         place = ahead.pop()
         node = graph.nodes[place[0]]
         if place not in places and isinstance(node, Question):
-            ahead += [_place(graph, n, (node.word, node.mask)) for n in (node.yes, node.no)]
+            ahead += _ways(graph, node)
         places.add(place)
     return places
 
 
-def _place(graph: Graph, node: int, held: Word) -> Place:
-    """Only a question about the very word that is held saves a load."""
-    question = graph.nodes[node]
-    saves = isinstance(question, Question) and held == (question.word, question.mask)
-    return (node, held if saves else _NOTHING)
+def _ways(graph: Graph, question: Question) -> list[Place]:
+    """What is asked after yes, and after no: without a load if it is about the same word."""
+    held = (question.word, question.mask)
+    ways = []
+    for way in (question.yes, question.no):
+        node = graph.nodes[way]
+        same = isinstance(node, Question) and (node.word, node.mask) == held
+        ways.append((way, held if same else _NOTHING))
+    return ways
 
 
 def _near(code: list[Instruction], written: dict[Place, int], place: Place) -> int:
-    """The index to jump to for `place`; one that is out of reach is first brought near.
+    """Where to jump to for `place`. What is out of reach is brought near first.
 
-    A verdict is written again, as it is no longer than the BPF_JA that leads to all else.
+    A verdict is written again, as it is no longer than the BPF_JA which leads to all else.
     """
     target = written[place]
     if len(code) - target > _REACH:
-        far = code[target]
-        again = far if far[0] == bpf.RETURN else (bpf.JUMP, 0, 0, len(code) - 1 - target)
-        code.append(again)
+        verdict = code[target][0] == bpf.RETURN
+        code.append(code[target] if verdict else (bpf.JUMP, 0, 0, len(code) - 1 - target))
         written[place] = len(code) - 1
     return written[place]

@@ -12,10 +12,7 @@ import posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, TypeVar
-
-    Function = TypeVar("Function", bound=Callable[..., Any])
+    from typing import Any
 
 
 class CallError(Exception):
@@ -268,42 +265,3 @@ def _close_if_open(descriptor: int) -> None:
     except OSError as error:
         if error.errno != 9:  # EBADF: the descriptor listdir itself had open
             raise CallError("close", (descriptor,), error.errno or 0) from None
-
-
-# --- files ------------------------------------------------------------------------------------
-
-
-def keeping(call: str, function: Function) -> Function:
-    """`function` of posix, with its OSError turned into a CallError."""
-
-    def kept(*arguments: Any, **named: Any) -> Any:
-        try:
-            return function(*arguments, **named)
-        except OSError as error:
-            raise CallError(call, arguments, error.errno or 0) from None
-
-    return kept  # type: ignore[return-value]
-
-
-chdir = keeping("chdir", posix.chdir)
-chmod = keeping("chmod", posix.chmod)
-execve = keeping("execve", posix.execve)
-fork = keeping("fork", posix.fork)
-mkdir = keeping("mkdir", posix.mkdir)
-open_file = keeping("open", posix.open)
-statvfs = keeping("statvfs", posix.statvfs)
-symlink = keeping("symlink", posix.symlink)
-write = keeping("write", posix.write)
-
-
-def write_file(path: str, content: bytes, mode: int = 0o644) -> None:
-    """Create or overwrite a file with one write(2): what the kernel's own files ask for."""
-    descriptor = open_file(path, posix.O_WRONLY | posix.O_CREAT | posix.O_CLOEXEC, mode)
-    try:
-        posix.write(descriptor, content)
-    except OSError as error:
-        raise CallError(
-            "write", (path, content.decode("utf-8", "replace")), error.errno or 0
-        ) from None
-    finally:
-        posix.close(descriptor)

@@ -40,7 +40,9 @@ WAY_TO_A_LAUNCH = (
 # Together under 3 ms. `re` alone costs more, argparse twice that.
 CHEAP = {
     *("__future__", "posix", "sys", "marshal", "time", "errno", "_socket", "fcntl", "select"),
-    *("pwd", "grp", "_signal", "_ctypes", "_prctl", "_struct"),
+    *("pwd", "grp", "_signal", "_ctypes", "_struct", "gc"),
+    # Frozen into the interpreter, which has loaded both before it looks at a program.
+    *("_frozen_importlib", "_frozen_importlib_external"),
 }
 
 # Where a package that is not the standard library's is imported: one file each.

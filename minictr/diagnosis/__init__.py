@@ -1,0 +1,86 @@
+"""Finds out why a launch failed: asks each cause that can stop the step for its proof."""
+
+from __future__ import annotations
+
+import errno
+import posix
+
+from minictr.diagnosis.catalogue import UNKNOWN, all_causes, stopping
+from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.values import Cause, Diagnosis, Excluded, Proof, Unknown, Verdict
+from minictr.diagnosis.words import happened
+from minictr.host import Host
+from minictr.refusal import Refusal
+from minictr.request import Request
+from minictr.runtime.launch import Failure, Plan
+
+
+def diagnose(failure: Failure, plan: Plan, host: Host, request: Request) -> Diagnosis:
+    """The first cause, in the kernel's own order, that the facts prove; MC0000 where none is."""
+    interview = Interview(failure, plan, host, request)
+    system = posix.uname()
+    known = Diagnosis(
+        happened=happened(failure, request),
+        failure=failure,
+        code=UNKNOWN,
+        title=all_causes()[UNKNOWN].title,
+        proof=None,
+        kernel=(system.release, system.machine),
+    )
+    ruled_out, still_open = [], []
+    candidates = stopping(failure.step.verb())
+    for position, entry in enumerate(candidates):
+        verdict = _hear(entry, interview)
+        if isinstance(verdict, Proof):
+            then = _behind(candidates[position + 1 :], interview)
+            return known.replace(code=entry.code, title=entry.title, proof=verdict, then=then)
+        if isinstance(verdict, Excluded):
+            ruled_out.append((entry.code, entry.title, verdict.how))
+        if isinstance(verdict, Unknown):
+            still_open.append((entry.code, entry.title, verdict.why))
+    return known.replace(
+        ruled_out=tuple(ruled_out),
+        still_open=tuple(still_open),
+        could_not_look=interview.unseen,
+    )
+
+
+def diagnose_refusal(refusal: Refusal) -> Diagnosis:
+    """The same value for an input that was refused: whoever refused it has the proof."""
+    entry = all_causes().get(refusal.code, all_causes()[UNKNOWN])
+    system = posix.uname()
+    proved = entry.code != UNKNOWN
+    seen = tuple(part for part in (refusal.proof,) if part)
+    return Diagnosis(
+        happened=refusal.cause,
+        failure=None,
+        code=entry.code,
+        title=entry.title,
+        proof=Proof(entry.title if proved else refusal.cause, seen, refusal.fix),
+        kernel=(system.release, system.machine),
+    )
+
+
+def _hear(entry: Cause, interview: Interview) -> Verdict:
+    """Ask for the proof of one cause. A probe's own mistake must not hide the failure itself."""
+    number = interview.failure.errno
+    if entry.errnos and number not in entry.errnos:
+        names = " or ".join(errno.errorcode[code] for code in entry.errnos)
+        return Excluded(f"it gives {names}, not {errno.errorcode.get(number, number)}")
+    assert entry.probe
+    try:
+        return entry.probe(interview)
+    except Exception as error:
+        return Unknown(f"its probe failed: {type(error).__name__}: {error}")
+
+
+def _behind(candidates: list[Cause], interview: Interview) -> tuple[tuple[str, str], ...]:
+    """The causes that the kernel would meet next: proved by facts that stand without the call."""
+    found = []
+    for entry in candidates:
+        if not entry.standing:
+            continue
+        verdict = _hear(entry.replace(errnos=()), interview)
+        if isinstance(verdict, Proof):
+            found.append((entry.code, verdict.cause))
+    return tuple(found)

@@ -1,0 +1,61 @@
+"""Writes the caller's command line again, changed: a fix that can be pasted."""
+
+from __future__ import annotations
+
+import sys
+
+from minictr.image.refusals import quoted
+from minictr.request import Request
+
+
+def again(
+    request: Request,
+    *options: str,
+    without: tuple[str, ...] = (),
+    command: tuple[str, ...] = (),
+) -> str:
+    """The same launch with `options`, without those named, and with another command if given.
+
+    without  long options that take a value: "--id-map"
+    """
+    before, given, after = _parts(request, list(sys.argv))
+    if command:
+        after = [request.image, *command]
+    # run-singularity takes no options: it stands for `singularity run`.
+    program = request.program.removeprefix("run-")
+    words = [program, *before, *options, *_left(given, without), *after]
+    return " ".join(quoted(word) for word in words)
+
+
+def _parts(request: Request, arguments: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """(up to the subcommand, its options, the image and what follows) as they were typed."""
+    tail = [request.image, *request.command]
+    for start, word in enumerate(arguments):
+        if word != request.action or request.image not in arguments[start + 1 :]:
+            continue
+        image = len(arguments) - len(tail)
+        if image > start and arguments[image:] == tail:
+            first = arguments.index(request.program) + 1 if request.program in arguments else 1
+            return arguments[min(first, start) : start + 1], arguments[start + 1 : image], tail
+    return [request.action], [], tail
+
+
+def _left(given: list[str], without: tuple[str, ...]) -> list[str]:
+    left = []
+    words = iter(given)
+    for word in words:
+        if word in without:
+            next(words, None)
+        elif word.partition("=")[0] not in without:
+            left.append(word)
+    return left
+
+
+def with_single_map(request: Request) -> str:
+    """The same launch without the helpers, where one id is enough."""
+    return again(request, "--id-map", "single", without=("--id-map",))
+
+
+def listing(request: Request, directory: str) -> str:
+    """The command that lists a directory of the container."""
+    return again(request, command=("ls", directory))

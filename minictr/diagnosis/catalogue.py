@@ -1,0 +1,71 @@
+"""The catalogue of causes: every code, with its title, its probe and its story."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+
+from minictr.diagnosis.values import Cause, Probe
+
+UNKNOWN = "MC0000"
+
+# In the order in which causes are asked for. Of those that can stop the same step, the one that
+# the kernel meets first comes first; a specific one comes before a general one.
+_CAUSES: dict[str, Cause] = {}
+
+HEAD = """# What can stop a launch
+
+*Generated from the catalogue by `docs/generate.py`; `minictr explain CODE` prints one entry. The
+tests of tests/lab run the reproductions, in which IMAGE is any image and DIRECTORY an empty one.*
+
+"""
+
+
+def cause(
+    code: str,
+    title: str,
+    stops: tuple[str, ...],
+    errnos: tuple[int, ...] = (),
+    standing: bool = False,
+) -> Callable[[Probe], Probe]:
+    """Enter a probe into the catalogue; its docstring is the story."""
+
+    def enter(probe: Probe) -> Probe:
+        _enter(Cause(code, title, stops, errnos, probe, inspect.getdoc(probe) or "", standing))
+        return probe
+
+    return enter
+
+
+def refused(code: str, title: str, story: str) -> None:
+    """Enter a cause that is proved where an input is read, by what raises the Refusal."""
+    _enter(Cause(code, title, (), (), None, inspect.cleandoc(story)))
+
+
+def all_causes() -> dict[str, Cause]:
+    """Every cause by its code, in the order in which they are asked for."""
+    import_module("minictr.diagnosis.causes")  # the modules enter what they hold
+    return _CAUSES
+
+
+def stopping(verb: str) -> list[Cause]:
+    """The causes that can stop a step, in the order in which they are asked for."""
+    return [entry for entry in all_causes().values() if verb in entry.stops]
+
+
+def page() -> str:
+    """docs/causes.md."""
+    return HEAD + "\n".join(_section(entry) for _, entry in sorted(all_causes().items()))
+
+
+def _section(entry: Cause) -> str:
+    stops = ", ".join(f"`{verb}`" for verb in entry.stops)
+    where = f"Stops: {stops}.\n\n" if stops else ""
+    return f"## {entry.code}: {entry.title}\n\n{where}{entry.story}\n"
+
+
+def _enter(entry: Cause) -> None:
+    if entry.code in _CAUSES:
+        raise ValueError(f"{entry.code} is entered twice")
+    _CAUSES[entry.code] = entry

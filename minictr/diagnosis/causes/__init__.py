@@ -1,0 +1,16 @@
+"""The causes, one function each; importing this package enters them into the catalogue."""
+
+from importlib import import_module
+
+# In the order in which the kernel meets them: of two causes that stop the same step the earlier
+# one is reported.
+MODULES = (
+    "image", "cache", "confine",
+    "outer_filter", "limits", "chroot",
+    "subids", "helpers",
+    "binds", "proc", "directory",
+    "execute", "executable", "programs",
+)  # fmt: skip
+
+for _name in MODULES:
+    import_module(f"{__name__}.{_name}")

@@ -1,0 +1,123 @@
+"""What stops a launch before it begins: an image that cannot be unpacked or kept in the cache."""
+
+from __future__ import annotations
+
+from minictr.diagnosis.stories import NOTHING, Told, enter
+
+# root masks the unpacking program, and mounts the file systems, in a private mount namespace.
+_STORIES: dict[str, Told] = {
+    "MC0118": (
+        "unsquashfs is missing",
+        "An image file is unpacked once into the cache, by unsquashfs, which is not installed.",
+        'hide unsquashfs\nrunuser -u "$USER" -- minictr exec "$SIF" true',
+        "unpack the image elsewhere and run the directory.",
+        "apt-get install squashfs-tools, or what the distribution calls that package.",
+        "FUSE or squashfuse, which minictr does not use.",
+        "unsquashfs(1).",
+    ),
+    "MC0119": (
+        "unsquashfs lacks the image's compressor",
+        "The installed unsquashfs was built without the compressor the image uses.",
+        "",
+        "build the image with gzip.",
+        "install a newer squashfs-tools.",
+        "a damaged image.",
+        "unsquashfs(1).",
+    ),
+    "MC0120": (
+        "the image's root file system is damaged",
+        "unsquashfs met data that does not decompress, or fewer files came out than the superblock "
+        "counts. Nothing of it is kept in the cache.",
+        'cp "$SIF" "$DIRECTORY/image.sif"\n'
+        'dd if=/dev/zero of="$DIRECTORY/image.sif" bs=1 seek=500000 count=20000 conv=notrunc\n'
+        'minictr exec "$DIRECTORY/image.sif" true',
+        "download or copy the image again.",
+        NOTHING,
+        "a full disk, which has codes of its own.",
+        "unsquashfs(1), EXIT STATUS.",
+    ),
+    "MC0121": (
+        "no space is left on the disk",
+        "The file system of the cache, or of the file that is being written, has no free block for "
+        "this user.",
+        'mount -t tmpfs -o size=600k,mode=0777 none "$DIRECTORY"\n'
+        'MINICTR_CACHEDIR="$DIRECTORY/cache" runuser -u "$USER" -- minictr exec "$SIF" true',
+        "minictr cache clean, or MINICTR_CACHEDIR on another file system.",
+        "make room.",
+        "inodes or a quota, which have codes of their own; ENOSPC from a namespace limit.",
+        "write(2), ENOSPC; statvfs(3), f_bavail.",
+    ),
+    "MC0122": (
+        "no inodes are left on the disk",
+        "The file system has free blocks and no free inode: as many files as it can hold. The "
+        "kernel's ENOSPC is the same as for a full disk.",
+        'mount -t tmpfs -o nr_inodes=50,mode=0777 none "$DIRECTORY"\n'
+        'MINICTR_CACHEDIR="$DIRECTORY/cache" runuser -u "$USER" -- minictr exec "$SIF" true',
+        "minictr cache clean, or MINICTR_CACHEDIR on another file system.",
+        "make the file system anew with more inodes.",
+        "space: df shows enough of it, df -i does not.",
+        "statvfs(3), f_favail.",
+    ),
+    "MC0123": (
+        "the disk quota is used up",
+        "This user may not have more on that file system, which itself has room.",
+        "",
+        "minictr cache clean, or MINICTR_CACHEDIR on another file system.",
+        "raise the quota.",
+        "a full disk: EDQUOT is an errno of its own.",
+        "write(2), EDQUOT; quota(1).",
+    ),
+    "MC0124": (
+        "the directory is not writable",
+        "The cache directory, or the one that an image is written into, does not let this user "
+        "make files.",
+        'mkdir "$DIRECTORY/closed" && chmod 0555 "$DIRECTORY/closed"\n'
+        'MINICTR_CACHEDIR="$DIRECTORY/closed/cache" minictr exec "$SIF" true',
+        "MINICTR_CACHEDIR in a directory of yours.",
+        NOTHING,
+        "a read-only file system, which has a code of its own.",
+        "mkdir(2), EACCES.",
+    ),
+    "MC0125": (
+        "the file system is mounted read-only",
+        "The cache directory, or the one that an image is written into, lies on a read-only mount.",
+        'mount -t tmpfs -o ro none "$DIRECTORY"\n'
+        'MINICTR_CACHEDIR="$DIRECTORY/cache" runuser -u "$USER" -- minictr exec "$SIF" true',
+        "MINICTR_CACHEDIR on another file system.",
+        "remount it writable.",
+        "rights on the directory.",
+        "mkdir(2), EROFS; statvfs(3), ST_RDONLY.",
+    ),
+    "MC0126": (
+        "the cache directory is not private",
+        "The directory belongs to another user, or others may write into it: what lies there would "
+        "be run without being looked at again.",
+        'mkdir -m 0777 "$DIRECTORY/cache"\n'
+        'MINICTR_CACHEDIR="$DIRECTORY/cache" minictr exec "$SIF" true',
+        "chmod, or MINICTR_CACHEDIR with a directory of your own.",
+        NOTHING,
+        "a directory that cannot be written, which has a code of its own.",
+        "inode(7), \"The file type and mode\".",
+    ),
+    "MC0127": (
+        "mksquashfs is missing",
+        "minictr build writes the root file system by mksquashfs, which is not installed.",
+        'hide mksquashfs\nrunuser -u "$USER" -- minictr build "$DIRECTORY/out.sif" "$IMAGE"',
+        "run the directory itself: it needs no image file.",
+        "apt-get install squashfs-tools, or what the distribution calls that package.",
+        "unsquashfs, which is another program of the same package.",
+        "mksquashfs(1).",
+    ),
+    "MC0128": (
+        "the file system of the cache has no locks",
+        "flock(2) is refused there, as by some network file systems: two launches at once could "
+        "not keep out of each other's way.",
+        "",
+        "MINICTR_CACHEDIR on a local file system.",
+        "mount the network file system with locks.",
+        "rights on the directory.",
+        "flock(2), ENOLCK, EOPNOTSUPP.",
+    ),
+}  # fmt: skip
+
+enter(_STORIES)

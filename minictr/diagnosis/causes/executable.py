@@ -1,0 +1,135 @@
+"""What stops the command: what is at its path may not be executed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posix
+import stat
+
+from minictr.diagnosis.again import again, listing
+from minictr.diagnosis.catalogue import cause
+from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.probes.command import absolute, candidates
+from minictr.diagnosis.probes.inside import host_path
+from minictr.diagnosis.probes.program import read_program
+from minictr.diagnosis.probes.walk import Walk, walk
+from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
+from minictr.image.refusals import quoted
+
+_ST_NOEXEC = 8
+
+
+@cause(
+    "MC0605",
+    "the command is a directory",
+    stops=("Execute",),
+    errnos=(errno.EACCES,),
+)
+def is_directory(interview: Interview) -> Verdict:
+    """The path leads to a directory, and only files are executed. The kernel says EACCES, as it
+    does of a file without execute permission.
+
+    Reproduction (an ordinary user):
+
+        minictr exec "$IMAGE" /bin
+
+    Fix, user: give the program in that directory.
+
+    Fix, administrator: none is needed.
+
+    Not the cause: the directory's mode.
+
+    Sources: execve(2), EACCES.
+    """
+    if interview.failure.call != "execve":
+        return None
+    root = interview.container()
+    if not root:
+        return Unknown("the container's files cannot be seen")
+    place = walk(root, absolute(interview))
+    if not place.found:
+        return None
+    if not place.is_directory():
+        return Excluded(f"{place.reached} is not a directory")
+    return Proof(
+        f"{place.reached} is a directory",
+        (f"stat({place.reached}) in the container: S_IFDIR",),
+        fix_user=f"Give a program in it: `{listing(interview.request, place.reached)}` lists them.",
+    )
+
+
+@cause(
+    "MC0606",
+    "the command's file is not executable",
+    stops=("Execute",),
+    errnos=(errno.EACCES,),
+)
+def not_executable(interview: Interview) -> Verdict:
+    r"""The file is there, and its mode does not let this user execute it.
+
+    Reproduction (an ordinary user; IMAGE is a directory):
+
+        printf '#!/bin/sh\necho ran\n' >"$IMAGE/bin/greet"
+        chmod 0644 "$IMAGE/bin/greet"
+        minictr exec "$IMAGE" greet
+
+    Fix, user: chmod +x where the file is yours; a script can be given to its interpreter.
+
+    Fix, administrator: none is needed; who builds the image sets the mode.
+
+    Not the cause: PATH: the file was found, whatever other launchers say; noexec, which is a
+    property of the mount.
+
+    Sources: execve(2), EACCES; access(2).
+    """
+    root = interview.container()
+    if not root:
+        return Unknown("the container's files cannot be seen")
+    files = [place for place in candidates(interview, root) if place.is_file()]
+    if not files:
+        return None
+    place = files[0]
+    status = place.status
+    assert status
+    if posix.statvfs(root + place.reached).f_flag & _ST_NOEXEC:
+        return Excluded(f"{place.reached} lies on a noexec mount, whatever its mode is")
+    if _may_execute(interview, root + place.reached, status):
+        return Excluded(f"{place.reached} is executable: mode {status.st_mode & 0o7777:04o}")
+    mode = f"mode {status.st_mode & 0o7777:04o}, owner {status.st_uid}, group {status.st_gid}"
+    return Proof(
+        f"{place.reached} is not executable by {interview.host.user}",
+        (f"stat({place.reached}) in the container: {mode}",),
+        fix_user=_make_executable(interview, root, place),
+    )
+
+
+def _may_execute(interview: Interview, path: str, status: os.stat_result) -> bool:
+    """Whether the payload may: it has the caller's ids and no capability over files."""
+    if not status.st_mode & 0o111:
+        return False
+    if interview.host.uid:
+        return posix.access(path, posix.X_OK, effective_ids=True)
+    return interview.request.fakeroot or bool(_bits(interview, status) & 1)
+
+
+def _bits(interview: Interview, status: os.stat_result) -> int:
+    """The rwx bits that count for root without capabilities."""
+    if status.st_uid == 0:
+        return status.st_mode >> 6
+    groups = (interview.host.gid, *interview.host.groups)
+    return status.st_mode >> 3 if status.st_gid in groups else status.st_mode
+
+
+def _make_executable(interview: Interview, root: str, place: Walk) -> str:
+    lines = []
+    outside = host_path(interview, place.reached)
+    if outside and place.status and place.status.st_uid == interview.host.uid:
+        lines.append(f"chmod u+x {quoted(outside)}")
+    assert place.status
+    program = read_program(root, place.reached, place.reached, place.status)
+    interpreter = walk(root, program.wants) if program.kind == "script" else None
+    if interpreter and interpreter.found and stat.S_IMODE(place.status.st_mode) & 0o444:
+        arguments = (program.wants, place.reached, *interview.request.command[1:])
+        lines.append(again(interview.request, command=arguments))
+    return "\n".join(lines) or f"Set the mode of {place.reached} where the image is built."

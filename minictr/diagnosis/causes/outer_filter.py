@@ -1,0 +1,157 @@
+"""What stops new namespaces: a seccomp filter around minictr, asked before the kernel is."""
+
+from __future__ import annotations
+
+import errno
+
+from minictr.diagnosis.again import again
+from minictr.diagnosis.catalogue import cause
+from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.probes.ancestry import Ancestor, ancestry, free_ancestor
+from minictr.diagnosis.probes.calls import clone_in_vain, vain_flags
+from minictr.diagnosis.probes.children import ask
+from minictr.diagnosis.probes.options import WITHOUT, can_go_without
+from minictr.diagnosis.probes.surroundings import container_engine, systemd_unit
+from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
+from minictr.diagnosis.words import errno_name
+
+_FLAG_NAMES = {
+    "user": "CLONE_NEWUSER", "mnt": "CLONE_NEWNS", "pid": "CLONE_NEWPID", "uts": "CLONE_NEWUTS",
+    "ipc": "CLONE_NEWIPC", "net": "CLONE_NEWNET",
+}  # fmt: skip
+
+
+@cause(
+    "MC0204",
+    "a seccomp filter around minictr refuses new namespaces",
+    stops=("CreateNamespaces",),
+    standing=True,
+)
+def outer_filter(interview: Interview) -> Verdict:
+    """The program that started minictr, or the container it runs in, has loaded a seccomp filter
+    which answers clone(2) with CLONE_NEW* flags itself; the kernel never sees the call. Docker
+    and podman do so by default, systemd does for units with RestrictNamespaces=.
+
+    The probe calls clone(2) with the same flags and CLONE_FS, which contradicts CLONE_NEWUSER: the
+    kernel answers EINVAL before it looks at anything else. A filter sees the flags, not the
+    contradiction, and gives its own answer. One child for each flag tells which.
+
+    Reproduction (an ordinary user; filtered is in tests/lab/tools):
+
+        filtered --refuse clone:user -- minictr exec "$IMAGE" true
+
+    Fix, user: start minictr from outside of the program that loaded the filter; the report names
+    the nearest process which does not have it.
+
+    Fix, administrator: let the outer container's filter pass clone with CLONE_NEW* flags, mount,
+    umount2, pivot_root and mount_setattr (docker, podman: --security-opt seccomp=PROFILE.json);
+    for a systemd unit RestrictNamespaces=no.
+
+    Not the cause: "Seccomp: 2" in /proc/self/status says that some filter is there, as in every
+    container, and nothing about which calls it refuses. kernel.unprivileged_userns_clone and
+    CAP_SYS_ADMIN have no part in it.
+
+    Sources: seccomp(2); clone(2), EINVAL; kernel/fork.c, copy_process.
+    """
+    kinds = interview.plan.enter[0].__dict__["kinds"]
+    shown = f"clone({hex(vain_flags(kinds))})"
+    answer = interview.once(_vain_answer, kinds)
+    if isinstance(answer, str):
+        return Unknown(f"{shown}, which no kernel carries out: {answer}")
+    if answer == errno.EINVAL:
+        return Excluded(
+            f"{shown}, a contradiction that only a filter would not see, gives EINVAL "
+            "as without a filter"
+        )
+    if answer != interview.failure.errno:
+        return Unknown(f"{shown} is answered with {errno_name(answer)} and not as the step was")
+    chain = interview.once(ancestry)
+    if chain and chain[0].seccomp == 0:
+        return Unknown(f"{shown} gives {errno_name(answer)}, yet this process has no filter")
+    refused = _refused(kinds, answer)
+    return Proof(
+        _filter_cause(refused),
+        (
+            f"{shown}, which the kernel always answers with EINVAL, is answered with "
+            f"{errno_name(answer)}",
+            *_flags_seen(kinds, refused, answer),
+            *_filters_seen(chain),
+        ),
+        fix_user=_filter_fix_user(interview, refused, chain),
+        fix_administrator=_filter_fix_administrator(interview, chain),
+    )
+
+
+def _vain_answer(kinds: tuple[str, ...]) -> int | str:
+    """The errno with which clone_in_vain() is answered in a child; words where there is none.
+
+    A filter that refuses every clone(2) leaves no child to ask. The launcher has survived its own
+    clone(2) then, so that it can ask itself.
+    """
+    answer = ask(clone_in_vain, kinds)
+    if not answer.made:
+        return -clone_in_vain(kinds)
+    return answer.trouble or -int(str(answer.value))
+
+
+def _refused(kinds: tuple[str, ...], answer: int) -> tuple[str, ...]:
+    """The kinds that the filter refuses one by one; () where it does not look at their flags."""
+    if _vain_answer(()) != errno.EINVAL:  # it refuses the contradiction itself, or every clone(2)
+        return ()
+    return tuple(kind for kind in kinds if _vain_answer((kind,)) == answer)
+
+
+def _filter_cause(refused: tuple[str, ...]) -> str:
+    flags = ", ".join(_FLAG_NAMES[kind] for kind in refused) or "the flags of this launch"
+    return f"a seccomp filter around minictr refuses clone(2) with {flags}"
+
+
+def _flags_seen(kinds: tuple[str, ...], refused: tuple[str, ...], answer: int) -> tuple[str, ...]:
+    passed = [_FLAG_NAMES[kind] for kind in kinds if kind not in refused]
+    if not refused or not passed:
+        return ()
+    return (
+        f"asked for one by one: {errno_name(answer)} for "
+        f"{', '.join(_FLAG_NAMES[kind] for kind in refused)}; EINVAL for {', '.join(passed)}",
+    )
+
+
+def _filters_seen(chain: tuple[Ancestor, ...]) -> tuple[str, ...]:
+    if not chain:
+        return ()
+    own = f"/proc/self/status: Seccomp {chain[0].seccomp}, Seccomp_filters {chain[0].filters}"
+    free = free_ancestor(chain, "filters")
+    if not free:
+        return (f"{own}; so has every process above that can be seen",)
+    return (f"{own}; {free} has {free.filters}",)
+
+
+def _filter_fix_user(
+    interview: Interview, refused: tuple[str, ...], chain: tuple[Ancestor, ...]
+) -> str:
+    lines = []
+    free = free_ancestor(chain, "filters") if chain else None
+    if refused and all(can_go_without(interview.request, kind) for kind in refused):
+        lines.append(again(interview.request, *(WITHOUT[kind] for kind in refused)))
+    if free:
+        below = chain[chain.index(free) - 1]
+        through = f", not through {below}" if below is not chain[0] else ""
+        lines.append(f"Start minictr from {free}{through}: that process has not got the filter.")
+    return "\n".join(lines)
+
+
+def _filter_fix_administrator(interview: Interview, chain: tuple[Ancestor, ...]) -> str:
+    needed = (
+        "a seccomp profile that allows clone with CLONE_NEW* flags, mount, umount2, pivot_root and "
+        "mount_setattr"
+    )
+    if not chain or free_ancestor(chain, "filters"):
+        return f"Start what loads the filter with {needed}."
+    engine, unit = container_engine(interview.host), systemd_unit(interview.host)
+    if unit and not engine:
+        return (
+            f"systemctl edit {unit}\n"
+            f"Put RestrictNamespaces=no below [Service] there, then restart {unit}."
+        )
+    option = " (--security-opt seccomp=PROFILE.json)" if engine in ("docker", "podman") else ""
+    return f"Start the {engine or 'outer'} container with {needed}{option}."

@@ -1,0 +1,1 @@
+"""Probes: each asks this machine one question, and changes nothing."""

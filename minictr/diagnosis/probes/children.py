@@ -1,0 +1,78 @@
+"""Asks a question in a forked child: what it tries ends with it, and a filter kills only it."""
+
+from __future__ import annotations
+
+import errno
+import marshal
+import posix
+import select
+from collections.abc import Callable
+
+from minictr.runtime import privileges
+from minictr.runtime.namespaces import FLAGS
+from minictr.runtime.syscalls import CallError, clone
+from minictr.value import Value
+
+PATIENCE = 100  # milliseconds; an answer takes 1 to 5
+_SIGKILL = 9
+
+
+class Answer(Value):
+    """What a child answered.
+
+    value    what the function gave; marshal(3) carries it
+    signal   the signal that ended the child before it could answer
+    trouble  why there is no answer, "" where there is one
+    made     whether there was a child at all
+    """
+
+    value: object = None
+    signal: int = 0
+    trouble: str = ""
+    made: bool = True
+
+
+def ask(
+    question: Callable[..., object], *arguments: object, namespaces: tuple[str, ...] = ()
+) -> Answer:
+    """question(*arguments) as a child in new namespaces answers it."""
+    reader, writer = posix.pipe2(posix.O_CLOEXEC)
+    try:
+        child = clone(sum(FLAGS[kind] for kind in namespaces))
+    except CallError as refused:
+        posix.close(reader)
+        posix.close(writer)
+        name = errno.errorcode.get(refused.errno, refused.errno)
+        what = f"with new namespaces ({' '.join(namespaces)})" if namespaces else ""
+        return Answer(trouble=f"no child {what} could be made: clone(2) gave {name}", made=False)
+    if child == 0:
+        _answer(writer, question, arguments)
+    posix.close(writer)
+    return _heard(child, reader)
+
+
+def _answer(writer: int, question: Callable[..., object], arguments: tuple[object, ...]) -> None:
+    try:
+        privileges.die_with_parent()
+        posix.write(writer, marshal.dumps(question(*arguments)))  # type: ignore[arg-type]
+    finally:
+        posix._exit(0)
+
+
+def _heard(child: int, reader: int) -> Answer:
+    poll = select.poll()
+    poll.register(reader)
+    answered = poll.poll(PATIENCE)
+    message = posix.read(reader, 1 << 16) if answered else b""
+    posix.close(reader)
+    if not answered:
+        posix.kill(child, _SIGKILL)
+    _, status = posix.waitpid(child, 0)
+    if message:
+        return Answer(marshal.loads(message))
+    if not answered:
+        return Answer(trouble=f"a child gave no answer in {PATIENCE} ms")
+    code = posix.waitstatus_to_exitcode(status)
+    if code < 0:
+        return Answer(signal=-code, trouble=f"signal {-code} ended the child that asked")
+    return Answer(trouble="the child that asked ended without an answer")

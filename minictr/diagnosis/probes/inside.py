@@ -1,0 +1,45 @@
+"""Where the host keeps what the container sees at a path: a fix is carried out there."""
+
+from __future__ import annotations
+
+import posix
+import stat
+
+from minictr.diagnosis.interview import Interview
+from minictr.runtime.mounts import Bind, BindFile
+from minictr.runtime.places import below
+
+
+def host_path(interview: Interview, path: str) -> str:
+    """The host's path of `path`, which has no symbolic links; "" where the user has none of it.
+
+    What a bind shows lies at its source; the rest in the image, where that is a directory. The
+    unpacked tree of an image file is nobody's to change.
+    """
+    steps = [step for step in interview.plan.build if isinstance(step, Bind)]
+    for step in reversed(steps):
+        if below(path, step.target):
+            if isinstance(step, BindFile):
+                return ""
+            return step.source.rstrip("/") + path[len(step.target.rstrip("/")) :]
+    if any(_covers(step, path) for step in interview.plan.build):
+        return ""
+    image = interview.request.image
+    try:
+        plain = stat.S_ISDIR(posix.stat(image).st_mode)
+    except OSError:
+        return ""
+    return image.rstrip("/") + path if plain else ""
+
+
+def _covers(step: object, path: str) -> bool:
+    """Whether a step mounts something of its own over `path`: tmpfs, proc, a minimal /dev."""
+    if type(step).__name__ == "MountEmpty":
+        return below(path, step.__dict__["target"])
+    point = {"MountProc": "/proc", "MountMinimalDev": "/dev"}.get(type(step).__name__)
+    return point is not None and below(path, point)
+
+
+def writable(directory: str) -> bool:
+    """Whether the caller may make entries in a directory of the host."""
+    return posix.access(directory, posix.W_OK | posix.X_OK, effective_ids=True)

@@ -1,0 +1,131 @@
+"""Reads a program file the way execve(2) does: what it is, and what it needs to be started."""
+
+from __future__ import annotations
+
+import posix
+import stat
+
+from minictr.diagnosis.probes.walk import walk
+from minictr.value import Value
+
+_SHEBANG = 255  # bytes of the first line that the kernel looks at: BINPRM_BUF_SIZE - 1
+_PT_INTERP = 3
+_TABLE = 65536  # bytes of a program header table at most
+_LINKS = 5  # scripts as interpreters of scripts: fs/exec.c, exec_binprm
+
+# elf(5) e_machine: what people call it.
+MACHINES = {
+    2: "SPARC", 3: "i386", 8: "MIPS", 20: "PowerPC", 21: "ppc64", 22: "s390x", 40: "32-bit ARM",
+    43: "SPARC v9", 50: "IA-64", 62: "x86-64", 183: "aarch64", 243: "RISC-V", 247: "BPF",
+    258: "LoongArch",
+}  # fmt: skip
+# What one kernel runs: 64-bit programs and, where built in, 32-bit ones.
+_TOGETHER = (frozenset({3, 62}), frozenset({40, 183}), frozenset({20, 21}), frozenset({2, 43}))
+
+
+class Program(Value):
+    """A file that execve(2) was given, or that a file of those asks for.
+
+    path      as the kernel was given it
+    real      without symbolic links
+    mode      st_mode; size in bytes
+    kind      "elf", "script", "text", "empty", "directory", "other", or "unreadable"
+    wants     the path of the interpreter it asks for, "" for none: PT_INTERP, or after `#!`
+    machine   e_machine of an ELF file, else 0
+    needed    how many bytes its ELF header and program header table need, else 0
+    """
+
+    path: str
+    real: str
+    mode: int
+    size: int
+    kind: str
+    wants: str = ""
+    machine: int = 0
+    needed: int = 0
+
+    @property
+    def truncated(self) -> bool:
+        return self.size < self.needed
+
+    @property
+    def built_for(self) -> str:
+        return MACHINES.get(self.machine, f"machine {self.machine} of elf(5)")
+
+
+def chain(root: str, path: str) -> tuple[Program, ...]:
+    """The program at `path` below `root`, its interpreter where it is a script, and so on.
+
+    It ends with what does not exist any more, or needs no further file but an ELF interpreter.
+    """
+    found: list[Program] = []
+    while path and len(found) <= _LINKS:
+        place = walk(root, path)
+        if not place.found or place.status is None:
+            break
+        found.append(read_program(root, path, place.reached, place.status))
+        path = found[-1].wants if found[-1].kind == "script" else ""
+    return tuple(found)
+
+
+def runs_here(machine: int) -> bool:
+    """Whether this kernel's programs have that e_machine: our own is one of them."""
+    own = read_program("", "/proc/self/exe", "/proc/self/exe", posix.stat("/proc/self/exe")).machine
+    return machine == own or any({machine, own} <= pair for pair in _TOGETHER)
+
+
+def read_program(root: str, path: str, real: str, status: posix.stat_result) -> Program:
+    """Look into the file."""
+    plain = Program(path, real, status.st_mode, status.st_size, "other")
+    if stat.S_ISDIR(status.st_mode):
+        return plain.replace(kind="directory")
+    if not stat.S_ISREG(status.st_mode):
+        return plain
+    try:
+        descriptor = posix.open(root + real, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
+    except OSError:  # executable but not readable: mode 0711
+        return plain.replace(kind="unreadable")
+    try:
+        return _looked_into(plain, descriptor)
+    finally:
+        posix.close(descriptor)
+
+
+def _looked_into(plain: Program, descriptor: int) -> Program:
+    head = posix.pread(descriptor, _SHEBANG + 1, 0)
+    if not head:
+        return plain.replace(kind="empty")
+    if head.startswith(b"\x7fELF"):
+        return _elf(plain, descriptor, head)
+    if head.startswith(b"#!"):
+        words = head[2:_SHEBANG].partition(b"\n")[0].strip(b" \t").replace(b"\t", b" ")
+        wants = words.partition(b" ")[0].decode("utf-8", "surrogateescape")
+        return plain.replace(kind="script", wants=wants)
+    text = b"\0" not in head.partition(b"\n")[0]
+    return plain.replace(kind="text" if text else "other")
+
+
+def _elf(plain: Program, descriptor: int, head: bytes) -> Program:
+    order = "big" if head[5:6] == b"\2" else "little"
+    wide = head[4:5] != b"\1"
+
+    def number(data: bytes, offset: int, size: int) -> int:
+        return int.from_bytes(data[offset : offset + size], order)  # type: ignore[arg-type]
+
+    header = 64 if wide else 52  # sizeof(Elf64_Ehdr), sizeof(Elf32_Ehdr)
+    elf = plain.replace(kind="elf", machine=number(head, 18, 2), needed=header)
+    if plain.size < header:
+        return elf
+    table = number(head, 32, 8) if wide else number(head, 28, 4)
+    entry, count = number(head, 54 if wide else 42, 2), number(head, 56 if wide else 44, 2)
+    elf = elf.replace(needed=max(header, table + entry * count))
+    if elf.truncated or entry != (56 if wide else 32) or entry * count > _TABLE:
+        return elf  # the kernel refuses such a table: load_elf_phdrs
+    headers = posix.pread(descriptor, entry * count, table)
+    for start in range(0, entry * count, entry):
+        if number(headers, start, 4) == _PT_INTERP:
+            at = number(headers, start + (8 if wide else 4), 8 if wide else 4)
+            size = number(headers, start + (32 if wide else 16), 8 if wide else 4)
+            wants = posix.pread(descriptor, min(size, 4096), at).partition(b"\0")[0]
+            return elf.replace(wants=wants.decode("utf-8", "surrogateescape"))
+    return elf
