@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 BESIDE = ("__future__", "_ctypes")
 # Every launch runs what is imported up to this module; what comes later only some launches need.
 LAST = "minictr.cli.actions"
+# Imported by a launch that had to unpack an image, or failed: not worth keeping.
+UNUSUAL = ("minictr.image.cache", "minictr.diagnosis")
 
 
 def cache_directory(environ: dict[str, str]) -> str:
@@ -113,11 +115,8 @@ class KeptModules:
             exec(code, module.__dict__)
 
     def save(self) -> None:
-        """Write the file again when something was missing, where there is a cache to write to.
-
-        A launch which had to unpack an image, or failed, has imported what no other will.
-        """
-        if not self.found or "minictr.image.cache" in sys.modules:
+        """Write the file again when something was missing, where there is a cache to write to."""
+        if not self.found or not sys.modules.keys().isdisjoint(UNUSUAL):
             return
         kept = [*self.kept.values(), *(compiled(name) for name in self.found)]
         try:

@@ -142,6 +142,7 @@ class RestOfThePath:
         import site
 
         site.main()
+        site.addsitedir(sys.argv[2])  # a virtual environment's, started by the base interpreter
         for finder in sys.meta_path:
             if spec := finder.find_spec(name, path, target):
                 return spec

@@ -6,6 +6,7 @@ order of x86_64 and aarch64 (little). It looks at one struct seccomp_data (linux
 
 from __future__ import annotations
 
+import functools
 import struct
 
 # linux/seccomp.h: what a filter returns. The low 16 bits belong to the action (an errno).
@@ -41,6 +42,12 @@ COMPARE = {
 }
 
 
+@functools.lru_cache(maxsize=16)
+def decoded(program: bytes) -> tuple[tuple[int, int, int, int], ...]:
+    """The instructions of a program: code, jump if true, jump if false, constant."""
+    return tuple(INSTRUCTION.iter_unpack(program))
+
+
 def verdict(program: bytes, architecture: int, number: int, arguments: tuple[int, ...] = ()) -> int:
     """What `program` returns for one system call: a SECCOMP_RET_ value, with its data.
 
@@ -49,7 +56,7 @@ def verdict(program: bytes, architecture: int, number: int, arguments: tuple[int
     """
     six = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
     seen = struct.pack("<IIQ6Q", number, architecture, 0, *(a % 2**64 for a in six))
-    instructions = list(INSTRUCTION.iter_unpack(program))
+    instructions = decoded(program)
     at, accumulator = 0, 0
     while True:
         code, true, false, constant = instructions[at]

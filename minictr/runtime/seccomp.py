@@ -118,6 +118,10 @@ def _compiler() -> ModuleType:
     except (ImportError, RuntimeError, OSError) as error:  # pyseccomp raises all three
         from minictr.refusal import Refusal
 
+        library = _library()
+        if library:  # pyseccomp starts a program to find it, which can fail for any reason
+            cause, proof = "The seccomp profile cannot be compiled", f"import pyseccomp: {error}"
+            raise Refusal("MC0000", cause, f"{proof}; {library} is there") from None
         raise Refusal(
             "MC0505",
             "The seccomp profile cannot be compiled: libseccomp is not installed",
@@ -125,6 +129,18 @@ def _compiler() -> ModuleType:
             "apt-get install libseccomp2, or run with --security seccomp:unconfined",
         ) from None
     return compiler
+
+
+def _library() -> str:
+    """The path of libseccomp in the system's directories, "" where none has it."""
+    import glob
+    import os
+
+    for pattern in ("/usr/lib*/libseccomp.so.2", "/usr/lib/*/libseccomp.so.2", "/lib*/libsecc*.2"):
+        for path in glob.glob(pattern):
+            if os.path.isfile(path):
+                return path
+    return ""
 
 
 def _tell(compiled: Filter, path: str, say: Callable[[str], None]) -> None:

@@ -87,7 +87,7 @@ def squeeze(program: bytes, native: int) -> bytes:
 
     ValueError: it does with an ABI or a number what neither libseccomp nor bpf.py writes.
     """
-    instructions: list[Instruction] = list(bpf.INSTRUCTION.iter_unpack(program))
+    instructions = bpf.decoded(program)
     constants = {k for code, _, _, k in instructions if code in bpf.COMPARE}
     # Between two of these no comparison of a number changes its answer.
     numbers = sorted({0} | {n for k in constants for n in (k, k + 1) if n <= _ALL})
@@ -101,7 +101,7 @@ def squeeze(program: bytes, native: int) -> bytes:
 
 
 def _runs(
-    graph: Graph, instructions: list[Instruction], architecture: int, numbers: list[int]
+    graph: Graph, instructions: tuple[Instruction, ...], architecture: int, numbers: list[int]
 ) -> list[Run]:
     """What the filter says of each number: the runs of one ABI, in order."""
     runs: list[Run] = []
@@ -113,7 +113,7 @@ def _runs(
     return runs
 
 
-def _answer(graph: Graph, instructions: list[Instruction], seen: dict[Word, int]) -> int:
+def _answer(graph: Graph, instructions: tuple[Instruction, ...], seen: dict[Word, int]) -> int:
     """The node for one number of one ABI.
 
     Forward, all places are found where it is not decided how to go on, or where all is. Backward,
@@ -139,7 +139,7 @@ def _answer(graph: Graph, instructions: list[Instruction], seen: dict[Word, int]
     return nodes[start]
 
 
-def _decided(instructions: list[Instruction], place: Place, seen: dict[Word, int]) -> Place:
+def _decided(instructions: tuple[Instruction, ...], place: Place, seen: dict[Word, int]) -> Place:
     """Go on from `place` to the next return, or comparison of what is not in `seen`."""
     at, held = place
     while True:
@@ -286,7 +286,7 @@ def _ways(graph: Graph, question: Question) -> list[Place]:
     return ways
 
 
-def _near(code: list[Instruction], written: dict[Place, int], place: Place) -> int:
+def _near(code: tuple[Instruction, ...], written: dict[Place, int], place: Place) -> int:
     """Where to jump to for `place`. What is out of reach is brought near first.
 
     A verdict is written again, as it is no longer than the BPF_JA which leads to all else.

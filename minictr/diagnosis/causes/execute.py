@@ -11,6 +11,7 @@ from minictr.diagnosis.probes.command import absolute, candidates
 from minictr.diagnosis.probes.program import chain
 from minictr.diagnosis.probes.walk import Walk, walk
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
+from minictr.image.refusals import printable
 
 # Directories where images keep programs beside their PATH.
 _ELSEWHERE = (
@@ -45,7 +46,7 @@ def dangling(interview: Interview) -> Verdict:
     root = interview.container()
     if not root:
         return Unknown("the container's files cannot be seen")
-    tried = [place for place in candidates(interview, root) if not place.found]
+    tried = [place for place in candidates(interview, root) if place.missing]
     wrong = next((place for place in tried if place.link and _leads_there(root, place)), None)
     if wrong is None:
         return Excluded("no symbolic link on the way to the command is broken")
@@ -95,15 +96,18 @@ def not_in_path(interview: Interview) -> Verdict:
     looked = {place: walk(root, f"{place}/{name}") for place in path.split(":") if place}
     hidden = [place for place, found in looked.items() if not found.found and not found.missing]
     if hidden:
-        return Unknown(f"{hidden[0]} in the container cannot be searched")
+        return Unknown(f"in the container {looked[hidden[0]].end()}")
     there = [place for place, found in looked.items() if found.is_file()]
     if there:
         return Excluded(f"{there[0]} has it")
+    shown = printable(name)
     seen = [f"the container's PATH is {path or 'empty'}"]
+    other = next((place for place, found in looked.items() if found.found), "")
+    seen += [f"{other}/{name} is there and is not a regular file"] if other else []
     on_host = _on_host(interview, name)
     seen += [f"the host has {on_host}, which is not seen inside"] if on_host else []
     return Proof(
-        f"no directory of the container's PATH has a program {name}",
+        f"no directory of the container's PATH has a program {shown}",
         tuple(seen),
         fix_user=_instead(interview, root, name, path),
     )
@@ -240,4 +244,4 @@ def _instead(interview: Interview, root: str, name: str, path: str) -> str:
         if place not in path.split(":") and found.is_program():
             arguments = interview.request.command[1:]
             return again(interview.request, command=(f"{place}/{name}", *arguments))
-    return f"Use an image that has {name}, or install it where the image is built."
+    return f"Use an image that has {printable(name)}, or install it where the image is built."

@@ -80,6 +80,8 @@ def malformed(interview: Interview) -> Verdict:
 
     Sources: subuid(5), subgid(5); shadow, lib/subordinateio.c, subordinate_parse.
     """
+    if interview.failure.call != "getsubids":
+        return None
     wrong = [(file, line) for file in _lacking(interview) for line in file.malformed]
     if not wrong:
         return Excluded("no line that begins with the caller's name is malformed")
@@ -145,8 +147,6 @@ def _files(interview: Interview) -> tuple[SubIds, SubIds]:
 
 def _lacking(interview: Interview) -> list[SubIds]:
     """The files without a range for the caller, where the launcher found none."""
-    if interview.failure.call != "getsubids":
-        return []
     return [file for file in _files(interview) if not file.own and not file.fact.unreadable]
 
 
@@ -187,11 +187,23 @@ def _grant(interview: Interview, kind: str) -> str:
     kinds = lacking if kind == "subuid" else [kind]
     first, last = free_range(*_files(interview))
     host = interview.host
+    for path in ("/proc/self/uid_map", "/proc/self/gid_map"):
+        if not _mapped(interview.fact(path).text, first, last):
+            return (
+                f"Start minictr in a user namespace with more ids: a range granted in this one has "
+                f"to lie in its own map, and {path} lacks {first} to {last}."
+            )
     if interview.fact("/etc/passwd").text.find(f"\n{host.user}:") < 0:  # usermod(8) is for those
         line = f"{host.user}:{first}:{last - first + 1}"
         return "\n".join(f"echo {quoted(line)} >>/etc/{name}" for name in kinds)
     options = " ".join(f"{_OPTIONS[name]} {first}-{last}" for name in kinds)
     return f"usermod {options} {quoted(host.user)}"
+
+
+def _mapped(text: str, first: int, last: int) -> bool:
+    """Whether a uid_map, user_namespaces(7), has an id for each number of a range."""
+    lines = [[int(field) for field in line.split()] for line in text.splitlines()]
+    return any(start <= first and last < start + count for start, _, count in lines)
 
 
 def _correction(file: SubIds, number: int, text: str) -> str:
