@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes docs/tour.md and docs/causes.md from the program's own docstrings: they cannot differ.
 
-    docs/generate.py           write it
-    docs/generate.py --check   exit 1 where the page is stale
+docs/generate.py           write it
+docs/generate.py --check   exit 1 where the page is stale
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ STEPS = {
     "map_ids": (idmap.MapIds,),
     "isolate": (namespaces.SetHostname, network.RaiseLoopback),
     "build": (
-        rootfs.MakeMountsSlave, rootfs.MountStaging, rootfs.MakeSkeleton, rootfs.MountOverlay,
-        rootfs.BindRoot, rootfs.BindTree, rootfs.MakeFiles, mounts.Bind, mounts.BindFile,
-        mounts.MountProc, mounts.MountMinimalDev, mounts.MountEmpty, rootfs.PivotRoot,
-        rootfs.ChangeDirectory,
+        rootfs.MountStaging, rootfs.MakeSkeleton, rootfs.MountOverlay, rootfs.BindRoot,
+        rootfs.BindTree, rootfs.MakeFiles, mounts.Bind, mounts.BindFile, mounts.MountProc,
+        mounts.MountMinimalDev, mounts.MountEmpty, mounts.CoverCache, mounts.ProtectProc,
+        rootfs.PivotRoot, rootfs.ChangeDirectory,
     ),
     "confine": (
         privileges.CloseDescriptors, privileges.DropBoundingSet, privileges.DropCapabilities,
@@ -63,9 +63,18 @@ def tour() -> str:
         process, privilege = HELD[phase]
         parts += [f"\n## {number}. {phase}", f"\nProcess: {process}. Privilege: {privilege}.\n"]
         for step in STEPS[phase]:
-            parts += [f"### {step.__name__}", "", f"`{step.calls}`", "", inspect.getdoc(step) or "", ""]
-    return "\n".join(parts).replace("\n    launcher ", "\n```\n    launcher ", 1).replace(
-        "becomes the command\n\n", "becomes the command\n```\n\n", 1
+            parts += [
+                f"### {step.__name__}",
+                "",
+                f"`{step.calls}`",
+                "",
+                inspect.getdoc(step) or "",
+                "",
+            ]
+    return (
+        "\n".join(parts)
+        .replace("\n    launcher ", "\n```\n    launcher ", 1)
+        .replace("becomes the command\n\n", "becomes the command\n```\n\n", 1)
     )
 
 

@@ -103,18 +103,20 @@ def canonical(path: str) -> str:
 
 
 def read_fact(path: str, named: str = "") -> Fact:
-    """Read a small text file (64 KiB at most), keeping the reason where that is refused."""
+    """Read a text file, keeping the reason where that is refused."""
     try:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
     except OSError as error:
         return Fact(named or path, "", error.errno or 0)
     try:
-        text = posix.read(descriptor, 1 << 16)
+        parts = []
+        while part := posix.read(descriptor, 1 << 16):
+            parts.append(part)
     except OSError as error:
         return Fact(named or path, "", error.errno or 0)
     finally:
         posix.close(descriptor)
-    return Fact(named or path, text.decode("utf-8", "surrogateescape"))
+    return Fact(named or path, b"".join(parts).decode("utf-8", "surrogateescape"))
 
 
 def _working_directory() -> str:

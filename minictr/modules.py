@@ -37,10 +37,18 @@ def cache_directory(environ: dict[str, str]) -> str:
     """The absolute path of the cache: $MINICTR_CACHEDIR, $XDG_CACHE_HOME/minictr or below home."""
     chosen = environ.get("MINICTR_CACHEDIR", "")
     if chosen:
-        return chosen if chosen.startswith("/") else f"{posix.getcwd()}/{chosen}"
+        return chosen if chosen.startswith("/") else f"{working_directory()}/{chosen}"
     base = environ.get("XDG_CACHE_HOME", "")
     # The XDG base directory specification: a relative path is invalid and has to be ignored.
     return f"{base if base.startswith('/') else home_directory(environ) + '/.cache'}/minictr"
+
+
+def working_directory() -> str:
+    """The physical path of the working directory; "" where that was removed."""
+    try:
+        return posix.getcwd()
+    except OSError:
+        return ""
 
 
 def home_directory(environ: dict[str, str]) -> str:
@@ -190,7 +198,13 @@ def read(path: str) -> "dict[str, Kept]":
         magic, kept = marshal.loads(posix.read(descriptor, status.st_size))
         usable = magic == MAGIC_NUMBER and all(fresh(record) for record in kept)
         return {record[0]: record for record in kept} if usable else {}
-    except (OSError, EOFError, ValueError, TypeError):  # marshal's words for a damaged file
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        TypeError,
+        LookupError,
+    ):  # marshal's words for a damaged file
         return {}
     finally:
         posix.close(descriptor)

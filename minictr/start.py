@@ -40,11 +40,11 @@ def end(called_as: str, arguments: list[str]) -> None:
 
     posix._exit saves the 1.4 ms which the interpreter takes to tidy up.
     """
-    take_standard_descriptors()
     gc.disable()  # a launch makes no cycles worth collecting
-    environ = environment()
-    modules = None if LAUNCHES.isdisjoint((called_as, *arguments)) else KeptModules.of(environ)
     try:
+        take_standard_descriptors()
+        environ = environment()
+        modules = None if LAUNCHES.isdisjoint((called_as, *arguments)) else KeptModules.of(environ)
         status = run(called_as, arguments, environ)
         flush()
         if modules:
@@ -103,7 +103,7 @@ def environment() -> dict[str, str]:
     environ: dict[str, str] = {}
     for entry in block.split("\0"):
         name, equals, value = entry.partition("=")
-        if equals:
+        if equals and name:  # a name may be missing: no program could be given such a variable
             environ.setdefault(name, value)  # the first of two wins, as in getenv(3)
     environ.pop("_", None)
     if environ.get("SHLVL") == "0":

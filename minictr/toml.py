@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import tomli
+try:
+    import tomli
+except ModuleNotFoundError:  # the same parser is in the standard library since 3.11
+    import tomllib as tomli  # type: ignore[no-redef]
 
 TomlError = tomli.TOMLDecodeError  # its text names line and column
 

@@ -242,7 +242,10 @@ def read_text(path: str) -> str:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         why = posix.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
         raise Refusal("request", f"--env-file {path} cannot be read: {why}") from None
-    return b"".join(parts).decode("utf-8", "surrogateescape")
+    text = b"".join(parts).decode("utf-8", "surrogateescape")
+    if "\0" in text:
+        raise Refusal("request", f"--env-file {path} is no text: it holds a NUL byte")
+    return text
 
 
 def seccomp_of(values: Values, default: str) -> str:

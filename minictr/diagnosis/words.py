@@ -18,7 +18,6 @@ _PURPOSES = {
     "MapIds": "the container's user and group ids cannot be mapped",
     "SetHostname": "the container's host name cannot be set",
     "RaiseLoopback": "the container's network cannot be brought up",
-    "MakeMountsSlave": "the container's mounts cannot be kept apart from the host's",
     "MountStaging": "the container's root file system cannot be begun",
     "MakeSkeleton": "the mount points that the image lacks cannot be made",
     "MountOverlay": "the image cannot be mounted",

@@ -60,7 +60,7 @@ def ensure(path: str, cache: str, say: Callable[[str], None], progress: bool) ->
     if tree:
         return tree
     key = index.key_of(image.identity)
-    with writing(cache), image_lock(cache, key, image.path, say) as lock:
+    with writing(cache), modes_as_given(), image_lock(cache, key, image.path, say) as lock:
         # Whoever held the lock before has probably done the work.
         tree = index.load(image.identity, cache, wait=True)
         if tree:
@@ -71,13 +71,23 @@ def ensure(path: str, cache: str, say: Callable[[str], None], progress: bool) ->
 
 def prepare(cache: str) -> None:
     """Make the cache directory and its parts; refuse them when others could write there."""
-    with writing(cache):
+    with writing(cache), modes_as_given():
         os.makedirs(cache, 0o700, exist_ok=True)
         check_private(cache, 0o022)
         for part in PARTS:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(f"{cache}/{part}", 0o700)
             check_private(f"{cache}/{part}", 0o077)
+
+
+@contextlib.contextmanager
+def modes_as_given() -> Iterator[None]:
+    """Keep the caller's umask, which may be 0777, out of the modes of what is made."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def check_private(directory: str, forbidden: int) -> None:

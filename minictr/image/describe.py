@@ -33,6 +33,10 @@ BUILT_IN = {
 }
 
 
+LONGEST = 1 << 20  # bytes of a script that is looked into
+TOO_LONG = "eval"  # stands for a longer one: not simple, so the image's own shell reads the file
+
+
 def describe(root: str, kind: str, name: str) -> Tree:
     """The Tree at `root`, without a lock. Reads it, and never executes anything of it.
 
@@ -96,7 +100,10 @@ def read(root: str, path: str) -> str:
     if not posix.access(found, posix.R_OK, effective_ids=True):
         raise denied(path, found, posix.R_OK)
     with open(found, "rb") as file:
-        return file.read().decode("utf-8", "surrogateescape")
+        text = file.read(LONGEST + 1)
+    if len(text) > LONGEST:
+        return TOO_LONG
+    return text.decode("utf-8", "surrogateescape")
 
 
 def encoded(text: str) -> bytes:

@@ -20,6 +20,8 @@ import _socket
 import marshal
 import posix
 
+from minictr.runtime.files import keeping
+
 _MESSAGE = 65536
 _CREDENTIALS = _socket.CMSG_SPACE(12)  # struct ucred: pid, uid, gid; unix(7)
 
@@ -65,7 +67,10 @@ class Channel:
 
         ("", (), 0) at end of file. The kernel vouches for the pid (SO_PASSCRED, unix(7)).
         """
-        message, control, _, _ = self.end.recvmsg(_MESSAGE, _CREDENTIALS)
+        try:
+            message, control, _, _ = self.end.recvmsg(_MESSAGE, _CREDENTIALS)
+        except ConnectionResetError:  # the other end died with a word of ours unread: unix(7)
+            return "", (), 0
         if not message:
             return "", (), 0
         word, rest = marshal.loads(message)
@@ -83,10 +88,9 @@ class Channel:
 
 
 def pair(watched: bool) -> tuple[Channel, Channel]:
-    """(the launcher's end, the children's end)."""
-    ours, theirs = _socket.socketpair(
-        _socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC, 0
-    )
+    """(the launcher's end, the children's end). Raises CallError: EMFILE."""
+    socketpair, pipe2 = keeping("socketpair", _socket.socketpair), keeping("pipe2", posix.pipe2)
+    ours, theirs = socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC, 0)
     ours.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
-    reader, writer = posix.pipe2(posix.O_CLOEXEC)
+    reader, writer = pipe2(posix.O_CLOEXEC)
     return Channel(ours, reader, watched), Channel(theirs, writer, watched)

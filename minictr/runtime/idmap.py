@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HELPERS = ("newuidmap", "newgidmap")
 _LAST_ID = (1 << 32) - 2  # 4294967295 is "no id"
+_RANGES = 330  # a map has 340 lines at most (user_namespaces(7)); a range may take two
 
 
 class MapIds(Step):
@@ -127,17 +128,43 @@ def spread(inside: int, own: int, ranges: list[tuple[int, int]]) -> tuple[Line, 
 def subordinate(host: Host, kind: str) -> list[tuple[int, int]]:
     """The caller's ranges in /etc/subuid or /etc/subgid: (first, count) each; subuid(5).
 
-    Both files are keyed by the *user*, by name or by number. Lines which are not of that form
-    grant nothing, as newuidmap(1) sees them.
+    Both files are keyed by the *user*, by name or by number. What newuidmap(1) would not take, or
+    the kernel not twice, is left out: a malformed line, the caller's own id, an overlap.
     """
-    ranges = []
+    own = host.uid if kind == "subuid" else host.gid
+    granted = []
     for line in host.fact(f"/etc/{kind}").text.split("\n"):
         fields = line.split(":")
         if len(fields) == 3 and fields[0] in (host.user, str(host.uid)):
-            first, count = fields[1], fields[2]
-            if first.isdecimal() and count.isdecimal() and int(count) > 0:
-                ranges.append((int(first), int(count)))
-    return ranges
+            first, count = _number(fields[1]), _number(fields[2])
+            if first >= 0 and 0 < count <= _LAST_ID - first:
+                granted.append((first, first + count))
+    return disjoint(granted, own)
+
+
+def disjoint(granted: list[tuple[int, int]], own: int) -> list[tuple[int, int]]:
+    """The ranges (first, end) as (first, count), each id once and `own` not at all.
+
+    >>> disjoint([(1000, 1010), (1005, 1020)], 1007)
+    [(1000, 7), (1008, 2), (1010, 10)]
+    """
+    free = []
+    reached = 0
+    for first, end in sorted(granted):
+        start = max(first, reached)
+        reached = max(reached, end)
+        parts = ((start, own), (own + 1, end)) if start <= own < end else ((start, end),)
+        free += [(low, high - low) for low, high in parts if low < high]
+    return free[:_RANGES]
+
+
+def _number(text: str) -> int:
+    """An id as strtoul(3) of newuidmap reads it: 0x10 and 010 are not ten. -1 for none."""
+    base = 16 if text[:2] in ("0x", "0X") else 8 if text[:1] == "0" else 10
+    try:
+        return int(text, base) if text.isalnum() and text.isascii() else -1
+    except ValueError:
+        return -1
 
 
 def find_helper(name: str) -> str:

@@ -15,7 +15,6 @@ import time
 from minictr.runtime import channel, privileges, signals
 from minictr.runtime.environment import ScriptExit
 from minictr.runtime.files import fork
-from minictr.runtime.namespaces import CreateNamespaces
 from minictr.runtime.step import Process, Step
 from minictr.runtime.syscalls import CallError
 from minictr.value import Value
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from minictr.runtime.channel import Channel
+    from minictr.runtime.namespaces import CreateNamespaces
 
     Trace = Callable[[str, Step, int], None]
     Position = tuple[int, int]  # phase, as an index of PHASES, and step
@@ -38,7 +38,7 @@ _LONGEST = 8192  # characters of a text that a failing call was given, or that a
 class Plan(Value):
     """One launch: the steps of each phase, and the privilege that is held in it."""
 
-    enter: tuple[Step, ...]  # launcher: the caller's own rights, no more
+    enter: tuple[CreateNamespaces, ...]  # launcher: the caller's own rights, no more
     map_ids: tuple[Step, ...]  # launcher: the same; the helpers bring their own
     isolate: tuple[Step, ...]  # init: every capability, over the new namespaces only
     build: tuple[Step, ...]  # init: the same
@@ -83,28 +83,24 @@ def launch(plan: Plan, trace: Trace | None = None) -> Exit | Failure:
     failure = _prepare(plan)
     if failure:
         return failure
-    signals.expect_children()
+    blocked = signals.expect_children()
     privileges.be_readable()
     terminal = signals.foreground()
-    ours, theirs = channel.pair(watched=trace is not None)
-    namespaces = plan.enter[0]
-    assert isinstance(namespaces, CreateNamespaces)
     if trace:
-        trace("enter", namespaces, _microseconds())
+        trace("enter", plan.enter[0], _microseconds())
     try:
-        container = namespaces.create()
+        ours, theirs = channel.pair(watched=trace is not None)
+        container = plan.enter[0].create()
     except CallError as refused:
         return _failure(plan, (0, 0), refused)
     if container == 0:
         ours.close()
-        _container(plan, theirs)
+        _container(plan, theirs, blocked)
     theirs.close()
     failure = _map_ids(plan, ours, container, trace) or _follow(plan, ours, container, trace)
-    if failure:
-        return failure.replace(channel=ours)
-    status = signals.supervise(container)
+    status = 0 if failure else signals.supervise(container)
     signals.take_back_terminal(terminal)
-    return Exit(status)
+    return failure.replace(channel=ours) if failure else Exit(status)
 
 
 def dismiss(failure: Failure) -> None:
@@ -186,7 +182,7 @@ def _step(plan: Plan, at: Position) -> Step:
 # --- inside -----------------------------------------------------------------------------------
 
 
-def _container(plan: Plan, end: Channel) -> NoReturn:
+def _container(plan: Plan, end: Channel, blocked: set[int]) -> NoReturn:
     """The container's first process. Nothing is imported from here on."""
     process = Process(end.descriptors())
     try:
@@ -199,7 +195,8 @@ def _container(plan: Plan, end: Channel) -> NoReturn:
             _run(plan, phase, process, end)
         if plan.init:
             _become_init(end)
-        _payload(plan, process, end)
+        privileges.be_unreadable()
+        _payload(plan, process, end, blocked)
     except CallError as refused:
         _report(end, refused)
     except BaseException as error:  # a fault of ours still has to be told, not printed inside
@@ -211,8 +208,7 @@ def _become_init(end: Channel) -> None:
     """Start the payload and return in it; the caller stays behind as PID 1 until it ends.
 
     PID 1 still holds the launcher's memory with the caller's whole environment, so it closes its
-    /proc files before the payload exists. The payload opens its own again: it is the witness when
-    execve(2) fails.
+    /proc files before the payload exists.
     """
     signals.block()
     privileges.be_unreadable()
@@ -220,12 +216,15 @@ def _become_init(end: Channel) -> None:
     if payload:
         end.close()
         posix._exit(signals.supervise(payload, everyone=True))
-    privileges.be_readable()
 
 
-def _payload(plan: Plan, process: Process, end: Channel) -> None:
+def _payload(plan: Plan, process: Process, end: Channel, blocked: set[int]) -> None:
+    """The last steps. Scripts of the image run in the second last, beside this very process.
+
+    It is a copy of the launcher still, and has the channel: it stays unreadable until execve(2).
+    """
     posix.umask(plan.umask)
-    signals.restore()
+    signals.restore(blocked)
     last = len(plan.execute) - 1
     for index, step in enumerate(plan.execute):
         end.begin(len(PHASES) - 1, index, _microseconds())
@@ -256,6 +255,7 @@ def _report(end: Channel, refused: CallError) -> None:
         for argument in refused.arguments
         if not isinstance(argument, list | dict)
     )
+    privileges.be_readable()
     end.send("failed", refused.call, short, refused.errno, refused.said[:_LONGEST])
     end.receive()
 

@@ -9,6 +9,7 @@ from minictr.refusal import Refusal
 from minictr.runtime.mounts import (
     Bind,
     BindFile,
+    CoverCache,
     MountEmpty,
     MountMinimalDev,
     MountProc,
@@ -35,14 +36,12 @@ class Place(Value):
     target     absolute path inside, as it is written
     kind       "directory" or "file": what the mount point has to be
     asked      whether the user asked for it; what he did not ask for is left out where it cannot be
-    cover      whether it only hides something that another place shows
     """
 
     target: str
     kind: str
     step: Step
     asked: bool = False
-    cover: bool = False
 
 
 def home_of(request: Request, host: Host) -> str:
@@ -50,7 +49,7 @@ def home_of(request: Request, host: Host) -> str:
     return request.home[1] or ("/root" if request.fakeroot else host.home or "/")
 
 
-def places(request: Request, host: Host, cache: str) -> list[Place]:
+def places(request: Request, host: Host) -> list[Place]:
     """Everything to be mounted, outer mount points before those that lie in them.
 
     A bind of the user's on the same mount point replaces what would be there by default.
@@ -63,16 +62,12 @@ def places(request: Request, host: Host, cache: str) -> list[Place]:
     found = [place for place in _defaults(request, host) if place.target not in taken]
     found += [*asked, *_working_directory(request, host, found + asked)]
     found.sort(key=lambda place: place.target.count("/"))
-    return found + _cover(found, cache)
+    return found
 
 
 def seen_at(path: str, found: list[Place]) -> str:
     """The path inside at which the host's `path` is seen through a bind, "" for nowhere."""
-    for place in reversed(found):
-        step = place.step
-        if isinstance(step, Bind) and not isinstance(step, BindFile) and below(path, step.source):
-            return place.target + path[len(step.source) :] if step.source != "/" else path
-    return ""
+    return next((view for place in reversed(found) for view in _views(path, place)), "")
 
 
 def below(path: str, directory: str) -> bool:
@@ -98,7 +93,9 @@ def _defaults(request: Request, host: Host) -> list[Place]:
         step: Step = MountProc() if fresh else Bind("/proc", "/proc")
         found.append(Place("/proc", "directory", step))
     if "sys" not in unwanted and host.exists("/sys"):
-        found.append(Place("/sys", "directory", Bind("/sys", "/sys")))
+        new = host.kernel >= MOUNT_SETATTR
+        step = Bind("/sys", "/sys", host.uid == 0, new)  # root's uid opens what rules the kernel
+        found.append(Place("/sys", "directory", step))
     if "tmp" not in unwanted:
         found += _temporary(request, host)
     if "home" not in unwanted and not request.no_home:
@@ -110,7 +107,8 @@ def _defaults(request: Request, host: Host) -> list[Place]:
 
 
 def _dev(request: Request, host: Host) -> Place:
-    if not request.contain:
+    # Root's uid opens every disk. (Under the drop-in names /dev is what their clients expect.)
+    if not (request.contain or (host.uid == 0 and request.close_descriptors)):
         return Place("/dev", "directory", Bind("/dev", "/dev"))
     nodes = tuple(name for name in _NODES if host.exists(f"/dev/{name}"))
     try:
@@ -125,7 +123,7 @@ def _temporary(request: Request, host: Host) -> list[Place]:
     found = []
     for path, name in (("/tmp", "tmp"), ("/var/tmp", "var_tmp")):
         if request.contain and request.workdir:
-            step: Step = Bind(f"{real(request.workdir)}/{name}", path, create=0o1777)
+            step: Step = Bind(real(f"{request.workdir}/{name}"), path, create=0o1777)
         elif request.contain:
             step = MountEmpty(path, 0o1777, _size(request))
         elif host.exists(path):
@@ -141,7 +139,7 @@ def _home(request: Request, host: Host) -> list[Place]:
     if request.home[0]:
         source = request.home[0]
     elif request.contain and request.workdir:
-        step: Step = Bind(f"{real(request.workdir)}/home", target, create=0o700)
+        step: Step = Bind(real(f"{request.workdir}/home"), target, create=0o700)
         return [Place(target, "directory", step)]
     else:
         source = "" if request.contain else host.home
@@ -188,17 +186,25 @@ def _working_directory(request: Request, host: Host, found: list[Place]) -> list
     return [Place(path, "directory", Bind(path, path))]
 
 
-def _cover(found: list[Place], cache: str) -> list[Place]:
-    """Cover the cache of unpacked images, which a bind of the home directory shows.
+def covers(found: list[Place], cache: str) -> list[Step]:
+    """Cover the cache of unpacked images wherever a bind shows it.
 
     What the payload could write there, the next launch would run.
     """
     try:
-        inside = seen_at(canonical(cache), found)
-    except OSError:  # there is no cache yet
+        cache = canonical(cache)
+    except OSError:  # there is no cache
         return []
-    empty = MountEmpty(inside, 0o700)
-    return [Place(inside, "directory", empty, cover=True)] if inside else []
+    seen = {path for place in found for path in _views(cache, place)}
+    return [CoverCache(path) for path in sorted(seen)]
+
+
+def _views(path: str, place: Place) -> list[str]:
+    """Where inside the host's `path` is seen through this place."""
+    step = place.step
+    if not isinstance(step, Bind) or isinstance(step, BindFile) or not below(path, step.source):
+        return []
+    return [place.target + path[len(step.source.rstrip("/")) :]]
 
 
 def _size(request: Request) -> str:

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import posix
 
-from minictr.image.tree import kind_of, resolve
+from minictr.image.tree import kind_of
 from minictr.refusal import Refusal
 from minictr.runtime import identity, idmap, privileges
 from minictr.runtime.execute import EvaluateEnvironment, Execute, LoadFilter, TakeTerminal
 from minictr.runtime.launch import Plan
-from minictr.runtime.mounts import BindFile
+from minictr.runtime.mountpoints import sort_out
+from minictr.runtime.mounts import BindFile, ProtectProc
 from minictr.runtime.namespaces import CreateNamespaces, SetHostname
 from minictr.runtime.network import RaiseLoopback
-from minictr.runtime.places import Place, below, home_of, places
+from minictr.runtime.places import MOUNT_SETATTR, Place, below, covers, home_of, places
 from minictr.runtime.rootfs import (
     BindRoot,
     BindTree,
     ChangeDirectory,
     MakeFiles,
-    MakeMountsSlave,
     MakeSkeleton,
     MountOverlay,
     MountStaging,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from minictr.runtime.step import Step
 
 OVERLAY = (5, 11)  # the kernel that allows overlayfs in a user namespace
+_DIGITS = 8  # of a descriptor: fs.nr_open, the largest limit there can be, has seven
 _STAGING = ("/tmp", "/mnt", "/var", "/usr")  # any directory will do; these are nearly everywhere
 
 
@@ -101,137 +102,85 @@ def _kept_descriptors(request: Request) -> tuple[int, ...]:
     """The first --preserve-fds above 2, and the one through which an MPI rank is started."""
     asked = set(range(3, 3 + request.preserve_fds))
     rank = dict(request.host_environment).get("PMI_FD", "")
-    return tuple(sorted(asked | {int(rank)} if rank.isdecimal() and int(rank) > 2 else asked))
+    if rank.isdecimal() and len(rank) < _DIGITS and int(rank) > 2:
+        asked.add(int(rank))
+    return tuple(sorted(asked))
 
 
 def _build(
     request: Request, tree: Tree, host: Host, cache: str, warning: str
 ) -> tuple[tuple[Step, ...], list[str]]:
-    found = places(request, host, cache)
+    found = places(request, host)
     files = identity.files(request, tree, host, home_of(request, host))
-    found += [Place(f"/etc/{name}", "file", BindFile(f"/{name}", f"/etc/{name}"))
-              for name, _ in files]  # fmt: skip
+    found += [
+        Place(f"/etc/{name}", "file", BindFile(f"/{name}", f"/etc/{name}")) for name, _ in files
+    ]
     staging = next((path for path in _STAGING if host.exists(path)), "/")
-    mounts, missing, notes = _sort_out(found, tree, request.writable)
-    root, note = _root(request, tree, host, missing)
+    points = sort_out(found, tree, request.writable)
+    root, note = _root(request, tree, host, list(points.missing))
     steps = (
-        MakeMountsSlave(),
         MountStaging(staging),
         *root,
         MakeFiles(tuple(files)),
-        *mounts,
+        *points.steps,
+        *((ProtectProc(),) if host.uid == 0 else ()),
+        *covers(found, cache),
         PivotRoot(),
         _start_directory(request, host, warning),
     )
-    return steps, [f"root: {note}", *notes]
-
-
-def _sort_out(
-    found: list[Place], tree: Tree, writable: bool
-) -> tuple[list[Step], list[Place], list[str]]:
-    """(the steps, the places whose mount points the image lacks, what was left out and why)."""
-    steps, missing, notes = [], [], []
-    covered: list[str] = []
-    bound: set[str] = set()
-    for place in found:
-        inside, kind = _look(tree, place)
-        open_to_view = not any(below(inside, outer) for outer in covered)
-        if place.cover and inside and open_to_view:
-            continue  # nothing shows what it would hide
-        why = kind if not inside else ""
-        if inside in bound and (place.asked or isinstance(place.step, BindFile)):
-            why = "an earlier bind is there"
-        elif inside and open_to_view:
-            why = _unfit(place, tree.root + inside, kind, writable)
-            if not kind and not why:
-                missing.append(place.replace(target=inside))
-        if why:
-            notes.append(f"{place.target}: left out, {why}")
-            continue
-        covered.append(inside)
-        bound |= {inside} if place.asked else set()
-        steps.append(place.step.replace(target=inside))
-    return steps, missing, notes
-
-
-def _unfit(place: Place, path: str, kind: str, writable: bool) -> str:
-    """Why nothing can be mounted on what the image has at `path`; "" where it can, or is asked."""
-    if kind and kind != place.kind and not place.asked:
-        return f"the image has a {kind} there"
-    if kind or not writable:
-        return ""
-    if place.asked:
-        raise _no_mount_point(place.target, path)
-    return "the writable image has no such path"
-
-
-def _look(tree: Tree, place: Place) -> tuple[str, str]:
-    """(where in the image the place is, what is there); ("", why) where nobody gets to."""
-    try:
-        inside = _inside(tree, place.target)
-        return inside, kind_of(tree.root, inside)
-    except OSError as error:
-        why = posix.strerror(error.errno or 0)
-        if place.asked:
-            cause = f"{place.target} cannot be reached in the image: {why}"
-            raise Refusal("request", cause, f"{tree.root}{place.target}: {why}") from None
-        return "", why
-
-
-def _no_mount_point(target: str, path: str) -> Refusal:
-    """A writable image is the user's own: nothing is made in it that the payload did not make."""
-    return Refusal(
-        "request",
-        f"{target} is not in the image, and --writable makes no mount points",
-        f"{path} does not exist",
-        f"mkdir -p {path}",
-    )
-
-
-def _inside(tree: Tree, path: str) -> str:
-    """The path in the image that `path` leads to, every symbolic link of the image followed."""
-    return resolve(tree.root, path)[len(tree.root.rstrip("/")) :] or "/"
+    notes = [f"root: {note}", *points.notes]
+    if host.uid == 0:
+        notes.append("root is the caller: /sys and /proc/sys are read-only inside")
+    return steps, notes
 
 
 def _root(
     request: Request, tree: Tree, host: Host, missing: list[Place]
 ) -> tuple[tuple[Step, ...], str]:
     """The steps that make the root, and the words that say why these."""
+    new = host.kernel >= MOUNT_SETATTR
     if request.writable:
-        return (_writable_root(request, tree),), "the directory itself, writable"
+        return (_writable_root(request, tree, new),), "the directory itself, writable"
     # Root of the container may remount: a bind of the cache's tree would become writable.
     exposed = request.fakeroot and tree.kind != "directory"
     if not (missing or request.writable_tmpfs or exposed):
-        return (BindRoot(tree.root),), "a bind, because the image has every mount point"
+        return (BindRoot(tree.root, True, new),), "a bind, because the image has every mount point"
     skeleton = _skeleton(tree, missing)
-    if host.kernel < OVERLAY:
+    hindrance = _no_overlay(tree, host)
+    if hindrance:
         if request.writable_tmpfs:
-            raise Refusal(
-                "request",
-                "--writable-tmpfs needs overlayfs in user namespaces: Linux 5.11",
-                f"this is Linux {host.kernel[0]}.{host.kernel[1]}",
-            )
-        why = "binds on a skeleton, because the kernel has no overlayfs in user namespaces (5.11)"
-        return (skeleton, BindTree(tree.root, _entries(tree, skeleton))), why
+            cause = f"--writable-tmpfs needs an overlay, and there is none: {hindrance}"
+            raise Refusal("request", cause)
+        step = BindTree(tree.root, _entries(tree, skeleton), new)
+        return (skeleton, step), f"binds on a skeleton, because {hindrance}"
     size = f"{request.tmpfs_mib}m" if request.writable_tmpfs else ""
-    why = "root of the container could make a bind of the cache writable"
-    if missing:
-        why = f"the image lacks {missing[0].target}"
-    if size:
-        why = "a writable layer was asked for"
+    why = f"the image lacks {missing[0].target}" if missing else "root in it could remount a bind"
+    why = "a writable layer was asked for" if size else why
     return (skeleton, MountOverlay(tree.root, size)), f"an overlay, because {why}"
 
 
-def _writable_root(request: Request, tree: Tree) -> BindRoot:
+def _no_overlay(tree: Tree, host: Host) -> str:
+    """What keeps overlayfs from this image on this kernel; "" for nothing."""
+    if host.kernel < OVERLAY:
+        return "the kernel has no overlayfs in user namespaces (Linux 5.11)"
     if tree.kind != "directory":
-        # What was unpacked from a file is the cache's: every later launch would see the change.
+        return ""
+    # proc(5), mountinfo: the fifth field is the mount point, with \\040 for a space.
+    mounts = (line.split(" ")[4] for line in host.fact("/proc/self/mountinfo").text.splitlines())
+    inner = next((path for path in mounts if path != tree.root and below(path, tree.root)), "")
+    return f"{inner} is a mount inside the image" if inner else ""
+
+
+def _writable_root(request: Request, tree: Tree, new: bool) -> BindRoot:
+    """The directory itself; what was unpacked from a file is the cache's, for later launches."""
+    if tree.kind != "directory":
         raise Refusal(
             "request",
             f"{request.image} cannot be written to: it is not a directory",
             f"it is of the kind {tree.kind}",
             "Use --writable-tmpfs, or unpack it into a directory.",
         )
-    return BindRoot(tree.root, read_only=False)
+    return BindRoot(tree.root, False, new)
 
 
 def _skeleton(tree: Tree, missing: list[Place]) -> MakeSkeleton:

@@ -100,6 +100,8 @@ def has_no_new_privileges() -> bool:
 def be_readable() -> None:
     """Let the owner of this process read and write its /proc files: PR_SET_DUMPABLE(2const).
 
+    The launcher, before ids are mapped; a process that failed, before its witness is heard.
+
     A program file the caller may not read (mode 0711) makes a process non-dumpable: its
     /proc/PID/uid_map belongs to root then, and cannot be written.
     """
@@ -110,7 +112,7 @@ def be_readable() -> None:
 def be_unreadable() -> None:
     """Close /proc/PID/{environ,mem,root} to everybody else: PR_SET_DUMPABLE(2const).
 
-    PID 1 still holds the caller's whole environment; the payload must not read it there. The
-    payload's mm is its own and becomes readable again by `be_readable`, later by execve(2).
+    PID 1 still holds the caller's whole environment; the payload must not read it there. What
+    execve(2) makes of the payload is readable again.
     """
     prctl("PR_SET_DUMPABLE", 0)

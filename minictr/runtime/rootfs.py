@@ -15,7 +15,7 @@ from __future__ import annotations
 import posix
 
 from minictr.runtime.files import chdir, chmod, mkdir, symlink, write_file
-from minictr.runtime.mounts import FILES, HOST, ROOT, make_mount_point, remount
+from minictr.runtime.mounts import FILES, HOST, ROOT, make_mount_point, restrict
 from minictr.runtime.step import Process, Step
 from minictr.runtime.syscalls import (
     MNT_DETACH,
@@ -24,7 +24,6 @@ from minictr.runtime.syscalls import (
     MS_NOSUID,
     MS_RDONLY,
     MS_REC,
-    MS_SLAVE,
     CallError,
     mount,
     pivot_root,
@@ -38,22 +37,12 @@ if TYPE_CHECKING:
 SKELETON = "/skeleton"
 
 
-class MakeMountsSlave(Step):
-    """Let mounts of the host appear here, and none of ours appear there.
-
-    The kernel made every mount of this namespace a slave already, because another user namespace
-    owns it. It is said again for callers whose mounts were private: an automounted home has to
-    show up inside too.
-    """
-
-    calls: ClassVar[str] = "mount(2) MS_SLAVE"
-
-    def run(self, process: Process) -> None:
-        mount(None, "/", None, MS_REC | MS_SLAVE)
-
-
 class MountStaging(Step):
     """Mount a tmpfs, make it the root, and hang the host's file system below it.
+
+    None of our mounts appears on the host, and those of the host appear here (an automounted home,
+    say) while its file system is at hand: another user namespace owns this mount namespace, and
+    the kernel has made every shared mount of it a slave (mount_namespaces(7), restrictions).
 
     Everything that follows is built where nobody has looked yet and no path of the host can be
     hidden by it: had the new root grown on, say, /tmp, a recursive bind of /tmp would have carried
@@ -147,25 +136,28 @@ class MountOverlay(Step):
 class BindRoot(Step):
     """Bind the tree itself: every mount point is there already, and a bind costs nothing inside."""
 
-    calls: ClassVar[str] = "mount(2) MS_BIND, MS_REMOUNT"
+    calls: ClassVar[str] = "mount(2) MS_BIND, mount_setattr(2)"
     tree: str
     read_only: bool = True
+    attributes: bool = True  # the kernel has mount_setattr(2): Linux 5.12
 
     def run(self, process: Process) -> None:
         mount(HOST + self.tree, ROOT, None, MS_BIND | MS_REC)
-        flags = MS_NOSUID | MS_NODEV | (MS_RDONLY if self.read_only else 0)
-        remount(ROOT, flags)
+        restrict(ROOT, self.read_only, True, self.attributes)
 
 
 class BindTree(Step):
-    """Assemble the root from binds of the tree's entries on the skeleton: kernels before 5.11.
+    """Assemble the root from binds of the tree's entries on the skeleton.
 
-    Where the skeleton has a directory of the same name its entries are bound one level deeper.
+    For kernels without overlayfs in user namespaces (before 5.11), and for a tree that holds other
+    mounts: overlayfs refuses those (EINVAL), because what they cover would show. Where the
+    skeleton has a directory of the same name its entries are bound one level deeper.
     """
 
     calls: ClassVar[str] = "mkdir(2), symlink(2), mount(2) MS_BIND"
     tree: str
     entries: tuple[tuple[str, str], ...]  # (path, kind): "directory", "file" or a link's target
+    attributes: bool = True  # the kernel has mount_setattr(2): Linux 5.12
 
     def run(self, process: Process) -> None:
         mount(SKELETON, ROOT, None, MS_BIND)
@@ -175,8 +167,8 @@ class BindTree(Step):
                 continue
             make_mount_point(ROOT + path, kind == "directory")
             mount(HOST + self.tree + path, ROOT + path, None, MS_BIND | MS_REC)
-            remount(ROOT + path, MS_NOSUID | MS_NODEV | MS_RDONLY)
-        remount(ROOT, MS_NOSUID | MS_NODEV | MS_RDONLY)
+            restrict(ROOT + path, True, True, self.attributes)
+        restrict(ROOT, True, True, False)
 
 
 class PivotRoot(Step):
@@ -214,8 +206,13 @@ class ChangeDirectory(Step):
         return self._warn(self.directories[-1])
 
     def _warn(self, directory: str) -> None:
-        if self.warning and directory != self.directories[0]:
-            posix.write(2, self.warning.replace("{}", directory).encode("utf-8", "surrogateescape"))
+        if not self.warning or directory == self.directories[0]:
+            return
+        text = self.warning.replace("{}", directory).encode("utf-8", "surrogateescape")
+        try:
+            posix.write(2, text)
+        except OSError:  # nobody hears a warning on a full or closed standard error
+            return
 
     def operands(self) -> str:
         return self.directories[0]

@@ -118,15 +118,19 @@ def _compiler() -> ModuleType:
     except (ImportError, RuntimeError, OSError) as error:  # pyseccomp raises all three
         from minictr.refusal import Refusal
 
-        library = _library()
+        cause, proof = "The seccomp profile cannot be compiled", f"import pyseccomp: {error}"
+        module = isinstance(error, ImportError)
+        library = "" if module else _library()
         if library:  # pyseccomp starts a program to find it, which can fail for any reason
-            cause, proof = "The seccomp profile cannot be compiled", f"import pyseccomp: {error}"
             raise Refusal("MC0000", cause, f"{proof}; {library} is there") from None
+        missing, fix = "libseccomp", "apt-get install libseccomp2"
+        if module:
+            missing, fix = "pyseccomp", "python3 -m pip install pyseccomp"
         raise Refusal(
             "MC0505",
-            "The seccomp profile cannot be compiled: libseccomp is not installed",
-            f"import pyseccomp: {error}",
-            "apt-get install libseccomp2, or run with --security seccomp:unconfined",
+            f"{cause}: {missing} is not installed",
+            proof,
+            f"{fix}, or run with --security seccomp:unconfined",
         ) from None
     return compiler
 

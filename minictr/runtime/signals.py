@@ -20,13 +20,14 @@ FORWARDED = frozenset((
 _WAITED = FORWARDED | {_SIGCHLD}
 
 
-def expect_children() -> None:
-    """Have our children wait to be reaped.
+def expect_children() -> set[int]:
+    """Have our children wait to be reaped; the signals which the caller has blocked.
 
     A caller that ignores SIGCHLD hands that on over execve(2); the kernel then reaps our children
     itself and their exit status is lost: wait(2), NOTES.
     """
     _signal.signal(_SIGCHLD, _signal.SIG_DFL)
+    return _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
 
 
 def block() -> None:
@@ -34,13 +35,13 @@ def block() -> None:
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _WAITED)
 
 
-def restore() -> None:
-    """Give the payload the signals as the caller had them.
+def restore(blocked: set[int]) -> None:
+    """Give the payload the caller's signal mask, and the signals that we changed their default.
 
     The interpreter ignores SIGPIPE and SIGXFSZ, and an ignored signal stays ignored over
     execve(2): `yes | head` would never end.
     """
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _WAITED)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, blocked)
     for number in (_SIGPIPE, _SIGXFSZ):
         _signal.signal(number, _signal.SIG_DFL)
 
@@ -74,17 +75,26 @@ def _pass_on(number: int, code: int, payload: int, stop: bool) -> None:
     """Forward one signal.
 
     The terminal sends Ctrl-C and Ctrl-Z to the whole foreground process group: the payload has
-    it already. That the line was lost it tells the leader of the session alone, which the launcher
-    is under ssh(1). A launcher that is told to stop forwards that and stops as well, so that the
-    shell it was started from notices.
+    it already, unless it made a group of its own, as timeout(1) does. That the line was lost the
+    terminal tells the leader of the session alone, which the launcher is under ssh(1). A launcher
+    that is told to stop forwards that and stops as well, so that the shell it was started from
+    notices.
     """
-    if code != _SI_KERNEL or number == _SIGHUP:
+    if code != _SI_KERNEL or number == _SIGHUP or not _in_our_group(payload):
         try:
             posix.kill(payload, number)
         except ProcessLookupError:  # it ended in this instant; SIGCHLD is on its way
             return
     if number == _SIGTSTP and stop:
         posix.kill(posix.getpid(), _SIGSTOP)
+
+
+def _in_our_group(payload: int) -> bool:
+    """Whether a process is in our process group; both are 0 where that lies outside (PID 1)."""
+    try:
+        return posix.getpgid(payload) == posix.getpgrp()
+    except ProcessLookupError:
+        return True
 
 
 def foreground() -> int:

@@ -286,7 +286,7 @@ def _ways(graph: Graph, question: Question) -> list[Place]:
     return ways
 
 
-def _near(code: tuple[Instruction, ...], written: dict[Place, int], place: Place) -> int:
+def _near(code: list[Instruction], written: dict[Place, int], place: Place) -> int:
     """Where to jump to for `place`. What is out of reach is brought near first.
 
     A verdict is written again, as it is no longer than the BPF_JA which leads to all else.

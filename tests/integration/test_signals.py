@@ -136,7 +136,8 @@ def test_it_survives_under_a_drop_in_name_where_there_is_no_pid_namespace(
     process = start(script, program=apptainer)
     out, _ = process.communicate(timeout=20)
     pid = int(out)
-    assert Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
+    comm = Path(f"/proc/{pid}/comm")  # the shell's until its child has executed sleep
+    eventually(lambda: comm.read_text() == "sleep\n", "the sleep runs on")
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not Path(f"/proc/{pid}").exists(), "the sleep has ended")
 

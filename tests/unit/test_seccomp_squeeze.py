@@ -12,6 +12,7 @@ import hypothesis.strategies as st
 import pytest
 
 import minictr
+from minictr.refusal import Refusal
 from minictr.runtime import bpf
 from minictr.runtime.filter import chosen, joined
 from minictr.runtime.profile import MACHINES, Profile, read_profile
@@ -208,21 +209,21 @@ CONDITIONS = st.fixed_dictionaries(
         "value": st.integers(0, 3) | st.integers(0, 2**64 - 1),
         "valueTwo": st.integers(0, 3) | st.integers(0, 2**64 - 1),
         "op": st.sampled_from(
-            [f"SCMP_CMP_{word}" for word in "EQ NE LT LE GT GE MASKED_EQ".split()]
+            [f"SCMP_CMP_{word}" for word in ["EQ", "NE", "LT", "LE", "GT", "GE", "MASKED_EQ"]]
         ),
     }
 )
-CALLS = ["kill", "ioctl", "socket", "clone", "mmap", "reboot", "mseal", "openat2", "dup2", "prctl"]
 RULES = st.fixed_dictionaries(
     {
-        "names": st.lists(st.sampled_from(CALLS[:6]), min_size=1, unique=True),
+        "names": st.lists(
+            st.sampled_from(["kill", "ioctl", "socket", "clone", "mmap"]), min_size=1, unique=True
+        ),
         "action": st.sampled_from(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_LOG"]),
         "args": st.lists(CONDITIONS, max_size=3, unique_by=lambda one: one["index"]),
     }
 )
 
 
-@hypothesis.settings(max_examples=50)
 @hypothesis.given(rules=st.lists(RULES, max_size=6), data=st.data())
 def test_any_profile_gives_the_same_verdicts_before_and_after(
     tmp_path_factory: pytest.TempPathFactory, rules: list[object], data: st.DataObject
@@ -230,7 +231,10 @@ def test_any_profile_gives_the_same_verdicts_before_and_after(
     path = tmp_path_factory.getbasetemp() / "any.json"
     content = {"defaultAction": "SCMP_ACT_ALLOW", "archMap": None, "syscalls": rules}
     path.write_text(json.dumps(content))
-    before, after = before_and_after(read_profile(str(path)), "x86_64", False)
+    try:
+        before, after = before_and_after(read_profile(str(path)), "x86_64", False)
+    except Refusal:  # libseccomp does not take every mixture of conditions on one call
+        hypothesis.reject()
     looked = {word: st.sampled_from(values) for word, values in words(before).items()}
     some = data.draw(st.lists(st.fixed_dictionaries(looked), min_size=1, max_size=30))
     points = [*range(470), *around({k for _, _, _, k in bpf.decoded(before)})]

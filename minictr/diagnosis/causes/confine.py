@@ -95,10 +95,10 @@ refused(
 )
 refused(
     "MC0505",
-    "libseccomp is missing, which compiles seccomp profiles",
+    "libseccomp or pyseccomp is missing, which compile seccomp profiles",
     """
-    A profile is compiled once by libseccomp, through pyseccomp, and the result is kept in the
-    cache. The library is not installed.
+    A profile is compiled once by libseccomp, through the Python module pyseccomp, and the result is
+    kept in the cache. One of the two is not installed; the report says which.
 
     Reproduction (root, in a private mount namespace):
 
@@ -109,7 +109,8 @@ refused(
 
     Fix, user: none without weakening the container: --security seccomp:unconfined loads no filter.
 
-    Fix, administrator: install the package libseccomp2 (Debian, Ubuntu) or libseccomp.
+    Fix, administrator: install the package libseccomp2 (Debian, Ubuntu) or libseccomp; the module
+    with pip, where minictr was installed.
 
     Not the cause: the kernel's own seccomp, which needs no library.
 

@@ -1,0 +1,132 @@
+"""Finds the mount point of every place, in the image or in what is mounted above it."""
+
+from __future__ import annotations
+
+import posix
+
+from minictr.image.tree import kind_of, resolve
+from minictr.refusal import Refusal
+from minictr.runtime.mounts import Bind, BindFile
+from minictr.runtime.places import Place, below
+from minictr.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minictr.image.tree import Tree
+    from minictr.runtime.step import Step
+
+_S_IFMT, _S_IFDIR = 0o170000, 0o040000
+
+
+class Spot(Value):
+    """Where a place goes.
+
+    inside   absolute path inside, the image's symbolic links followed
+    kind     what is there: "directory", "file", "other", or "" for nothing
+    outer    the place whose mount shows this path; None for the image itself
+    why      why nobody gets there; "" otherwise
+    """
+
+    inside: str
+    kind: str
+    outer: Place | None = None
+    why: str = ""
+
+
+class MountPoints(Value):
+    """The answer of `sort_out`.
+
+    steps     the mounts, in order
+    missing   the places whose mount points the image lacks, with the path inside as target
+    notes     what was left out, and why
+    """
+
+    steps: tuple[Step, ...]
+    missing: tuple[Place, ...]
+    notes: tuple[str, ...]
+
+
+def sort_out(found: list[Place], tree: Tree, writable: bool) -> MountPoints:
+    """Find where each place goes; leave out what was not asked for and has nowhere to go.
+
+    writable   the image's directory itself is the root: nothing may be made in it
+    Raises Refusal for a place that was asked for and cannot be.
+    """
+    steps, missing, notes = [], [], []
+    mounted: list[tuple[Place, str]] = []
+    for place in found:
+        spot = _look(place, mounted, tree)
+        why = spot.why or _unfit(place, spot, mounted, tree, writable)
+        if why:
+            notes.append(f"{place.target}: left out, {why}")
+            continue
+        if not spot.kind and spot.outer is None:
+            missing.append(place.replace(target=spot.inside))
+        mounted.append((place, spot.inside))
+        steps.append(place.step.replace(target=spot.inside))
+    return MountPoints(tuple(steps), tuple(missing), tuple(notes))
+
+
+def _look(place: Place, mounted: list[tuple[Place, str]], tree: Tree) -> Spot:
+    """What is at the place: below another mount that mount's content decides, not the image's."""
+    for outer, inside in reversed(mounted):
+        if outer.target != place.target and below(place.target, outer.target):
+            rest = place.target[len(outer.target.rstrip("/")) :]
+            return Spot(inside + rest, _shown(outer.step, rest), outer)
+    try:
+        inside = resolve(tree.root, place.target)[len(tree.root.rstrip("/")) :] or "/"
+        for outer, above in reversed(mounted):
+            if inside != above and below(inside, above):
+                return Spot(inside, _shown(outer.step, inside[len(above) :]), outer)
+        return Spot(inside, kind_of(tree.root, inside))
+    except OSError as error:
+        why = posix.strerror(error.errno or 0)
+        if place.asked:
+            cause = f"{place.target} cannot be reached in the image: {why}"
+            raise Refusal("request", cause, f"{tree.root}{place.target}: {why}") from None
+        return Spot("", "", None, why)
+
+
+def _shown(step: Step, rest: str) -> str:
+    """What a mount shows at `rest`, below its mount point; "" for nothing, or a new tmpfs."""
+    if not isinstance(step, Bind) or isinstance(step, BindFile):
+        return ""
+    try:
+        mode = posix.stat(step.source.rstrip("/") + rest).st_mode
+    except OSError:  # nothing there, or nothing that may be looked at
+        return ""
+    return "directory" if mode & _S_IFMT == _S_IFDIR else "file"
+
+
+def _unfit(
+    place: Place, spot: Spot, mounted: list[tuple[Place, str]], tree: Tree, writable: bool
+) -> str:
+    """Why nothing is mounted at the spot; "" where it is."""
+    if spot.inside == "/" and place.asked:
+        cause = f"{place.target} leads to the root of the container, which cannot be a mount point"
+        raise Refusal("request", cause, f"in the image it is {spot.inside}")
+    taken = any(outer.asked and inside == spot.inside for outer, inside in mounted)
+    if taken and (place.asked or isinstance(place.step, BindFile)):
+        return "an earlier bind is there"
+    if spot.outer is not None:
+        shown = isinstance(spot.outer.step, Bind)
+        if place.asked or not shown or spot.kind == place.kind:
+            return ""
+        return f"what is mounted on {spot.outer.target} has no such {place.kind}"
+    return _unfit_for_image(place, spot, tree.root + spot.inside, writable)
+
+
+def _unfit_for_image(place: Place, spot: Spot, path: str, writable: bool) -> str:
+    if spot.kind and spot.kind != place.kind and not place.asked:
+        return f"the image has a {spot.kind} there"
+    if spot.kind or not writable:
+        return ""
+    if not place.asked:
+        return "the writable image has no such path"
+    # A writable image is the user's own: nothing is made in it that the payload did not make.
+    raise Refusal(
+        "request",
+        f"{place.target} is not in the image, and --writable makes no mount points",
+        f"{path} does not exist",
+        f"mkdir -p {path}",
+    )
