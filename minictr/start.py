@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 # What scripts/minictr and script_for() give to `python3 -X utf8 -I -S -c`, followed by the
 # directory of the package, that of its dependencies, the name called as, and the arguments.
+# (The package's directory comes first until the package is found, so that no other is searched.)
 CODE = """import sys
-sys.path += sys.argv[1:3]
+sys.path.insert(0, sys.argv[1])
 from minictr.start import main
 main()"""
 
@@ -29,7 +30,9 @@ BUG_DROP_IN = 255
 
 def main() -> None:
     """Run the command line of a start script; never returns."""
-    _, _, _, called_as, *arguments = sys.argv
+    _, package, site, called_as, *arguments = sys.argv
+    sys.path[:1] = []
+    sys.path += [package, site]  # behind the standard library: nothing there may hide a module
     if sys.flags.no_site:
         sys.meta_path.append(RestOfThePath)
     end(called_as, arguments)
