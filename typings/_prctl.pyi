@@ -1,3 +1,3 @@
-# What runtime/privileges.py uses of python-prctl 1.8's C module, which carries no types.
+# What diagnosis/probes/privileges.py uses of python-prctl 1.8's C module, which carries no types.
 def prctl(option: int, argument: int | str = ..., /) -> int | None: ...
 def __getattr__(name: str) -> int: ...  # the constants of linux/prctl.h and linux/capability.h

@@ -3,7 +3,7 @@
 libseccomp alone would lose rules: of `refuse ioctl(TIOCSTI)` and `allow ioctl`, it keeps the
 second. So a profile becomes up to four programs, asked one behind another (bpf.in_order):
 refusals with conditions, permissions with conditions, calls younger than libseccomp, all others.
-What comes of it is written anew, shorter, by squeeze.py.
+squeeze.py writes it anew, shorter unless hundreds of lone numbers have verdicts of their own.
 """
 
 from __future__ import annotations
@@ -79,22 +79,21 @@ def compile_filter(profile: Profile, machine: str, keep_capabilities: bool) -> F
     """
     for rule in profile.rules:
         _check_names(rule)
-    rules = chosen(profile, machine, keep_capabilities)
-    young = sorted({name for rule in rules for name in rule.syscalls if _is_young(name)})
     native = abis_of(machine)[0]
-    program = squeeze(joined(profile, machine, rules), bpf.AUDIT_ARCH[native])
+    rules = chosen(profile, machine, keep_capabilities)
+    whole = joined(profile, machine, rules)
+    program = min(squeeze(whole, bpf.AUDIT_ARCH[native]), whole, key=len)
     _check_length(profile, program)
     _check_needed(profile, program, native)
-    return Filter(program, tuple(young))
+    young = {name for rule in rules for name in rule.syscalls if _is_young(name)}
+    return Filter(program, tuple(sorted(young)))
 
 
 def joined(profile: Profile, machine: str, rules: list[Rule]) -> bytes:
-    """The four programs one behind another: all that is decided, in libseccomp's own words.
-
-    An ABI is listed or its programs die. x32, which is x86_64 with bit 30 in the number, is
-    listed by our profiles as by the engines': the same calls get the same verdicts there, so it
-    is no way around a rule. A kernel built without it answers ENOSYS to all of them.
-    """
+    """The four programs one behind another, in libseccomp's own words."""
+    # An ABI is listed or its programs die. Our profiles list x32 (x86_64 with bit 30 in the
+    # number) as the engines' do: a call gets the verdict it has on x86_64, so x32 is no way
+    # around a rule, and a kernel without it answers ENOSYS to what a filter allows.
     native, *others = abis_of(machine)
     abis = (native, *(abi for abi in others if abi in profile.abis))
     return bpf.in_order(_programs(profile.default_action, rules, abis), _UNDECIDED)
@@ -213,9 +212,8 @@ def _program(default: int, bad_arch: int, rules: list[Rule], abis: tuple[str, ..
     program = pyseccomp.SyscallFilter(default)
     native = pyseccomp.system_arch()
     wanted = [_ARCH[abi] for abi in abis]
-    for arch in wanted:
-        if arch != native:
-            program.add_arch(arch)
+    for arch in sorted({*wanted} - {native}):
+        program.add_arch(arch)
     if native not in wanted:
         program.remove_arch(native)
     program.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, _TREE)

@@ -312,6 +312,18 @@ def test_many_flags_become_one_question() -> None:
     assert len(after) // 8 == 4
 
 
+def test_flags_of_other_arguments_or_with_other_verdicts_stay_apart() -> None:
+    lines = []
+    flags = [(16, 0x10, EPERM), (16, 0x80, 0), (24, 0x20, 0), (24, 0x40, 0), (20, 1, 0)]
+    for word, bit, answer in flags:
+        lines += [(bpf.LOAD, 0, 0, word), (bpf.AND, 0, 0, bit), (bpf.EQUAL, 0, 1, bit)]
+        lines += [(bpf.RETURN, 0, 0, answer)]
+    before = program(*lines)
+    bits = [0, 0x10, 0x20, 0x40, 0x80, 0x90, 1 << 32]
+    calls = [(X86_64, 1, pair) for pair in itertools.product(bits, bits)]
+    assert answers(squeeze(before, X86_64), calls) == answers(before, calls)
+
+
 @pytest.mark.parametrize(
     "lines",
     [

@@ -6,7 +6,7 @@ from minictr.diagnosis.again import with_single_map
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.ancestry import ancestry, free_ancestor
-from minictr.diagnosis.probes.helpers import CAPABILITY, Helper, look_at_helper, where_is_it_not
+from minictr.diagnosis.probes.helpers import CAPABILITY, powerless, where_is_it_not
 from minictr.diagnosis.probes.mountinfo import mount_of, mounts
 from minictr.diagnosis.probes.surroundings import container_engine, helpers_package, systemd_unit
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
@@ -82,7 +82,7 @@ def helper_on_nosuid(interview: Interview) -> Verdict:
     Sources: mount(2), MS_NOSUID; execve(2), "The aforementioned transformations"; fs/exec.c,
     bprm_fill_uid.
     """
-    helper = _powerless(interview)
+    helper = powerless(interview)
     if helper is None or isinstance(helper, Unknown):
         return helper
     if not helper.nosuid:
@@ -125,7 +125,7 @@ def no_new_privileges(interview: Interview) -> Verdict:
 
     Sources: PR_SET_NO_NEW_PRIVS(2const); fs/exec.c, bprm_fill_uid; newuidmap(1).
     """
-    helper = _powerless(interview)
+    helper = powerless(interview)
     if helper is None or isinstance(helper, Unknown):
         return helper
     if not has_no_new_privileges():
@@ -175,7 +175,7 @@ def helper_without_privilege(interview: Interview) -> Verdict:
     Sources: newuidmap(1); capabilities(7), "File capabilities"; user_namespaces(7), "Defining user
     and group ID mappings".
     """
-    helper = _powerless(interview)
+    helper = powerless(interview)
     if helper is None or isinstance(helper, Unknown):
         return helper
     if helper.setuid or helper.capable:
@@ -187,26 +187,6 @@ def helper_without_privilege(interview: Interview) -> Verdict:
         fix_user=with_single_map(interview.request),
         fix_administrator=f"setcap {capability.lower()}+ep {quoted(helper.path)}",
     )
-
-
-def _powerless(interview: Interview) -> Helper | Unknown | None:
-    """The helper whose write to the map the kernel refused; None where that is not what happened.
-
-    "write to uid_map failed" says that it ran, and passed the ranges of /etc/subuid, with too
-    little privilege. A launch that has not come as far asks for newuidmap.
-    """
-    failure = interview.failure
-    if failure.call in (_NEWUIDMAP, _NEWGIDMAP):
-        refused = "write to" in failure.said and "Operation not permitted" in failure.said
-        path = str(failure.arguments[0])
-        if not refused:
-            return None
-    elif failure.call == "getsubids":
-        path = interview.plan.map_ids[0].__dict__["helpers"][0]
-    else:
-        return None
-    helper = interview.once(look_at_helper, path)
-    return helper if isinstance(helper, Helper) else Unknown(f"{path}: {helper}")
 
 
 def _allow_privileges(interview: Interview) -> str:

@@ -18,6 +18,7 @@ class Ancestor(Value):
     filters: int
     no_new_privs: int
     tracer: int
+    bounding: int  # a bit for each capability, capabilities(7)
 
     def __str__(self) -> str:
         return f"{self.name} (pid {self.pid})"
@@ -55,6 +56,7 @@ def _ancestor(pid: int, fields: dict[str, str]) -> Ancestor:
         filters=number("Seccomp_filters") if "Seccomp_filters" in fields else mode,  # before 5.9
         no_new_privs=number("NoNewPrivs"),
         tracer=number("TracerPid"),
+        bounding=int(fields.get("CapBnd", "0"), 16),
     )
 
 

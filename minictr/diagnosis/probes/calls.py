@@ -10,8 +10,8 @@ from minictr.value import Value
 
 # asm/unistd_64.h and asm-generic/unistd.h; calls younger than 2019 have one number everywhere.
 _NUMBERS = {
-    "x86_64": {"clone": 56, "statx": 332},
-    "aarch64": {"clone": 220, "statx": 291},
+    "x86_64": {"clone": 56, "statx": 332, "ioctl": 16, "socket": 41},
+    "aarch64": {"clone": 220, "statx": 291, "ioctl": 29, "socket": 198},
 }
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 _ENOSYS = 38
@@ -19,6 +19,8 @@ _ENOSYS = 38
 _CLONE_FS = 0x00000200
 _CLONE_SIGHAND = 0x00000800
 _SIGCHLD = 17
+_SOCK_DGRAM = 2
+_NO_SOCK_FLAG = 0x10
 _FSCONFIG_CMD_CREATE = 6
 _AT_FDCWD = -100
 _STATX_ATTR_MOUNT_ROOT = 0x2000  # include/uapi/linux/stat.h; known since Linux 5.8
@@ -41,6 +43,24 @@ def vain_flags(kinds: tuple[str, ...]) -> int:
     """
     contradiction = _CLONE_FS if {"user", "mnt"} & set(kinds) else _CLONE_SIGHAND
     return sum(FLAGS[kind] for kind in kinds) | contradiction | _SIGCHLD
+
+
+def ioctl_in_vain(request: int) -> int:
+    """ioctl(2) on no descriptor; minus the errno.
+
+    The kernel answers EBADF before it asks any security module (fs/ioctl.c). Another answer is
+    that of a seccomp filter, which sees the request.
+    """
+    return raw(_number("ioctl"), -1, request, 0)
+
+
+def socket_in_vain(family: int) -> int:
+    """socket(2) with a flag that does not exist; minus the errno.
+
+    The kernel answers EINVAL before it looks at the family or asks any security module
+    (net/socket.c, __sys_socket). Another answer is that of a seccomp filter.
+    """
+    return raw(_number("socket"), family, _SOCK_DGRAM | _NO_SOCK_FLAG, 0)
 
 
 def is_mount_root(path: str) -> bool | None:

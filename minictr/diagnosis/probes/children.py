@@ -33,9 +33,12 @@ class Answer(Value):
 
 
 def ask(
-    question: Callable[..., object], *arguments: object, namespaces: tuple[str, ...] = ()
+    question: Callable[..., object],
+    *arguments: object,
+    namespaces: tuple[str, ...] = (),
+    patience: int = PATIENCE,
 ) -> Answer:
-    """question(*arguments) as a child in new namespaces answers it."""
+    """question(*arguments) as a child in new namespaces answers it within `patience` ms."""
     reader, writer = posix.pipe2(posix.O_CLOEXEC)
     try:
         child = clone(sum(FLAGS[kind] for kind in namespaces))
@@ -48,7 +51,7 @@ def ask(
     if child == 0:
         _answer(writer, question, arguments)
     posix.close(writer)
-    return _heard(child, reader)
+    return _heard(child, reader, patience)
 
 
 def _answer(writer: int, question: Callable[..., object], arguments: tuple[object, ...]) -> None:
@@ -59,10 +62,10 @@ def _answer(writer: int, question: Callable[..., object], arguments: tuple[objec
         posix._exit(0)
 
 
-def _heard(child: int, reader: int) -> Answer:
+def _heard(child: int, reader: int, patience: int) -> Answer:
     poll = select.poll()
     poll.register(reader)
-    answered = poll.poll(PATIENCE)
+    answered = poll.poll(patience)
     message = posix.read(reader, 1 << 16) if answered else b""
     posix.close(reader)
     if not answered:
@@ -71,7 +74,7 @@ def _heard(child: int, reader: int) -> Answer:
     if message:
         return Answer(marshal.loads(message))
     if not answered:
-        return Answer(trouble=f"a child gave no answer in {PATIENCE} ms")
+        return Answer(trouble=f"a child gave no answer in {patience} ms")
     code = posix.waitstatus_to_exitcode(status)
     if code < 0:
         return Answer(signal=-code, trouble=f"signal {-code} ended the child that asked")

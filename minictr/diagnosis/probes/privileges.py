@@ -1,0 +1,20 @@
+"""Asks what the caller lets execve(2) give to a program: its bounding set and its securebits."""
+
+from __future__ import annotations
+
+
+def bounded(capability: str) -> bool:
+    """Whether the bounding set holds back a capability, "CAP_SETUID": PR_CAPBSET_READ(2const).
+
+    What is not in it no program gets at execve(2), be it setuid root.
+    """
+    import _prctl  # python-prctl without its Python part, which wraps every capability
+
+    return not _prctl.prctl(_prctl.PR_CAPBSET_READ, getattr(_prctl, capability))
+
+
+def noroot() -> bool:
+    """Whether setuid root gives no capabilities here: PR_GET_SECUREBITS(2const), SECBIT_NOROOT."""
+    import _prctl
+
+    return bool((_prctl.prctl(_prctl.PR_GET_SECUREBITS) or 0) & _prctl.SECBIT_NOROOT)
