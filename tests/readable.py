@@ -69,6 +69,6 @@ def copy_checkout(room: Path) -> Checkout:
         ignore=shutil.ignore_patterns(*NOT_NEEDED, "__pycache__"),
         dirs_exist_ok=True,
     )
-    compiled = [root / "minictr", *(site / name for name in ("rich", "tomli"))]
+    compiled = [root / "minictr", *(site / name for name in ("pyroute2", "tomli"))]
     subprocess.run([environment / "bin/python3", "-m", "compileall", "-q", *compiled], check=True)
     return Checkout(root, root / "scripts/minictr", site)

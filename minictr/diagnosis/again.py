@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import posix
 import sys
 
 from minictr.image.refusals import quoted
 from minictr.request import Request
+
+# Variables that ask for a network namespace as these options do, with the prefixes they may have.
+_NETWORK = {
+    f"{prefix}_{name}".encode()
+    for prefix in ("MINICTR", "APPTAINER", "SINGULARITY")
+    for name in ("NET", "UNSHARE_NET", "NETWORK")
+}
 
 
 def again(
     request: Request,
     *options: str,
     without: tuple[str, ...] = (),
+    flags: tuple[str, ...] = (),
     command: tuple[str, ...] = (),
 ) -> str:
     """The same launch with `options`, without those named, and with another command if given.
 
     without  long options that take a value: "--id-map"
+    flags    options that take none: "--net"
     """
     before, given, after = _parts(request, list(sys.argv))
     if command:
         after = [request.image, *command]
     # run-singularity takes no options: it stands for `singularity run`.
     program = request.program.removeprefix("run-")
-    words = [program, *before, *options, *_left(given, without), *after]
+    words = [program, *before, *options, *_left(given, without, flags), *after]
     return " ".join(quoted(word) for word in words)
 
 
@@ -40,13 +50,13 @@ def _parts(request: Request, arguments: list[str]) -> tuple[list[str], list[str]
     return [request.action], [], tail
 
 
-def _left(given: list[str], without: tuple[str, ...]) -> list[str]:
+def _left(given: list[str], without: tuple[str, ...], flags: tuple[str, ...]) -> list[str]:
     left = []
     words = iter(given)
     for word in words:
         if word in without:
             next(words, None)
-        elif word.partition("=")[0] not in without:
+        elif word.partition("=")[0] not in (*without, *flags):
             left.append(word)
     return left
 
@@ -54,6 +64,18 @@ def _left(given: list[str], without: tuple[str, ...]) -> list[str]:
 def with_single_map(request: Request) -> str:
     """The same launch without the helpers, where one id is enough."""
     return again(request, "--id-map", "single", without=("--id-map",))
+
+
+def without_network(request: Request) -> str:
+    """The same launch on the host's network; a sentence where not only words of it ask for one.
+
+    A variable may, or the letter n among other short options: -en.
+    """
+    given = _parts(request, list(sys.argv))[1]
+    joined = any(len(word) > 2 and word[0] == "-" != word[1] and "n" in word for word in given)
+    if joined or _NETWORK & set(posix.environ):
+        return "Leave --net and --network none out."
+    return again(request, without=("--network",), flags=("--net", "-n"))
 
 
 def listing(request: Request, directory: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from minictr.runtime.files import write_file
-from minictr.runtime.privileges import has_no_new_privileges
+from minictr.runtime.privileges import gains_nothing
 from minictr.runtime.step import Process, Step
 from minictr.runtime.syscalls import CallError
 from minictr.value import Value
@@ -188,9 +188,7 @@ def hindrance(helpers: tuple[str, ...]) -> str:
             return f"{name} is not installed"
         if not _privileged(path):
             return f"{path} is neither setuid nor has it file capabilities"
-    if has_no_new_privileges():
-        return "no_new_privs is set, which takes the setuid bit from the helpers"
-    return ""
+    return gains_nothing()
 
 
 def _privileged(path: str) -> bool:

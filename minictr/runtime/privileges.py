@@ -13,6 +13,11 @@ _LAST_DESCRIPTOR = 0x7FFFFFFF
 _MAX_CAPABILITIES = 64
 _SIGKILL = 9
 _EINVAL = 22
+_SECBIT_NOROOT = 1
+# What a setuid newuidmap uses, in one build of shadow or another.
+_HELPERS_NEED = (
+    ("CAP_SETUID", 7), ("CAP_SETGID", 6), ("CAP_DAC_OVERRIDE", 1), ("CAP_SYS_ADMIN", 21),
+)  # fmt: skip
 
 
 class DropBoundingSet(Step):
@@ -92,9 +97,14 @@ def set_name(name: str) -> None:
     prctl("PR_SET_NAME", name)
 
 
-def has_no_new_privileges() -> bool:
-    """Whether this process, and all it starts, gains nothing at execve(2)."""
-    return prctl("PR_GET_NO_NEW_PRIVS") == 1
+def gains_nothing() -> str:
+    """Why a setuid helper started from here would gain nothing at execve(2); "" where it would."""
+    if prctl("PR_GET_NO_NEW_PRIVS") == 1:
+        return "no_new_privs is set"
+    if prctl("PR_GET_SECUREBITS") & _SECBIT_NOROOT:
+        return "the securebit noroot is set"
+    missing = [name for name, bit in _HELPERS_NEED if not prctl("PR_CAPBSET_READ", bit)]
+    return f"the bounding set lacks {' '.join(missing)}" if missing else ""
 
 
 def be_readable() -> None:

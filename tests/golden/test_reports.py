@@ -32,6 +32,8 @@ VARIABLE = (
     (r"\b(uid|gid|owner|group|inode|size) \d+\b", r"\1 N"),
     (r"\b\d{3,}\b(?! bytes)", "N"),
     (r"\b\d+ of \d+ (bytes|inodes)|\bN of N (bytes|inodes)", "N of N"),
+    (r"\b[0-9a-f]{16}\b", "CAPABILITIES"),
+    (r'failed: "(new[ug]idmap): .*"$', r'failed: "\1: WHY"'),
     (r"(clone\(0x)[0-9a-f]+", r"\1FLAGS"),
     (r"no newuidmap in .*$", "no newuidmap in PLACES"),
     (r"no newgidmap in .*$", "no newgidmap in PLACES"),

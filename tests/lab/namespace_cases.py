@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lab.bench import Case
 
 AS_USER = 'setpriv --reuid="$USER" --regid="$USER" --init-groups'
 LAUNCH_AS_USER = f'{AS_USER} minictr exec "$IMAGE" true'
 HELPERS = 'runuser -u "$USER" -- minictr exec --id-map helpers "$IMAGE" true'
+BECOME = '--reuid="$USER" --regid="$USER" --init-groups'
+MANY = 'minictr exec --id-map helpers "$IMAGE" true'
+NETWORK = 'minictr exec --net --network none "$IMAGE" true'
+# Both helpers as copies, whose mode and capabilities a case can change.
+OWN_HELPERS = """for name in newuidmap newgidmap; do
+    cp -p "/usr/bin/$name" "$DIRECTORY/$name"
+    mount --bind "$DIRECTORY/$name" "/usr/bin/$name"
+done"""
+CAPABLE_HELPERS = f"""{OWN_HELPERS}
+    chmod u-s /usr/bin/newuidmap /usr/bin/newgidmap
+    setcap cap_setuid+ep /usr/bin/newuidmap; setcap cap_setgid+ep /usr/bin/newgidmap"""
+# A shadow built with libcap takes the caller's id back before it opens the map.
+NEWUIDMAP = Path("/usr/bin/newuidmap")
+STAYS_ROOT = NEWUIDMAP.exists() and b"Could not seteuid" not in NEWUIDMAP.read_bytes()
 FIX_AS_USER = 'runuser -u "$USER" -- sh -c "$USER_FIX"'
 
 NAMESPACES = [
@@ -204,5 +220,111 @@ MAPS = [
             sh -c "$ADMINISTRATOR_FIX" && {HELPERS}""",
         near=f"""cp -p /usr/bin/newgidmap "$DIRECTORY/newgidmap"
             mount --bind "$DIRECTORY/newgidmap" /usr/bin/newgidmap; {HELPERS}""",
+    ),
+    Case(
+        "MC0309",
+        proof=(
+            "the bounding set lacks CAP_SETUID, without which newuidmap cannot write the map",
+            "prctl(PR_CAPBSET_READ, CAP_SETUID) is 0",
+            "CapBnd ",
+            "/usr/bin/newuidmap: owner 0",
+        ),
+        fix=("minictr exec --id-map single ", "which has CAP_SETUID", "Start the session with"),
+        repaired=f"""setpriv --bounding-set=-setuid,-setgid {BECOME} sh -c "$USER_FIX" &&
+            setpriv {BECOME} {MANY}""",
+        # Less than everything, and all that is needed.
+        near=f"setpriv --bounding-set=-net_admin,-sys_module {BECOME} {MANY}",
+    ),
+    Case(
+        "MC0309",
+        name="gid",
+        script=f"setpriv --bounding-set=-setgid {BECOME} {MANY}",
+        as_root=True,
+        proof=("the bounding set lacks CAP_SETGID, without which newgidmap cannot",),
+        repaired=f"""setpriv --bounding-set=-setgid {BECOME} sh -c "$USER_FIX" """,
+        near=f"setpriv --bounding-set=-setgid {BECOME} {MANY.replace('helpers', 'single')}",
+    ),
+    Case(
+        "MC0309",
+        name="capable",
+        prepare=CAPABLE_HELPERS,
+        script=f"setpriv --bounding-set=-setuid {BECOME} {MANY}",
+        as_root=True,
+        proof=("the bounding set lacks CAP_SETUID", "file capability CAP_SETUID"),
+        repaired=f"""setpriv --bounding-set=-setuid {BECOME} sh -c "$USER_FIX" """,
+        near=f"setpriv --bounding-set=-dac_override,-sys_admin {BECOME} {MANY}",
+    ),
+    Case(
+        "MC0310",
+        prepare=OWN_HELPERS,
+        proof=(
+            "the securebit noroot is set",
+            "prctl(PR_GET_SECUREBITS) has SECBIT_NOROOT",
+            "/usr/bin/newuidmap has its privilege by the setuid bit alone: owner 0",
+        ),
+        fix=("minictr exec --id-map single ", "Start the session without noroot"),
+        repaired=f"""setpriv --securebits=+noroot {BECOME} sh -c "$USER_FIX" &&
+            setpriv {BECOME} {MANY} && sh -ec "$ADMINISTRATOR_FIX" &&
+            setpriv --securebits=+noroot {BECOME} {MANY}""",
+        # Another securebit, which changes nothing for a program that is setuid root.
+        near=f"setpriv --securebits=+no_setuid_fixup {BECOME} {MANY}",
+    ),
+    Case(
+        "MC0310",
+        name="capable",
+        script=f"{OWN_HELPERS}; setpriv --securebits=+noroot {BECOME} {MANY}",
+        as_root=True,
+        proof=("the securebit noroot is set",),
+        repaired=f"""setpriv --securebits=+noroot {BECOME} sh -c "$USER_FIX" """,
+        near=f"{CAPABLE_HELPERS}; setpriv --securebits=+noroot {BECOME} {MANY}",
+    ),
+]
+
+if STAYS_ROOT:
+    MAPS.append(
+        Case(
+            "MC0309",
+            name="open",
+            prepare=OWN_HELPERS,
+            script=f"setpriv --bounding-set=-dac_override,-sys_admin {BECOME} {MANY}",
+            as_root=True,
+            proof=("the bounding set lacks CAP_DAC_OVERRIDE and CAP_SYS_ADMIN",),
+            fix=("chmod u-s /usr/bin/newuidmap", "setcap cap_setgid+ep /usr/bin/newgidmap"),
+            repaired=f"""sh -ec "$ADMINISTRATOR_FIX" &&
+                setpriv --bounding-set=-dac_override,-sys_admin {BECOME} {MANY}""",
+            near=f"""chmod u-s /usr/bin/newuidmap
+                setpriv --bounding-set=-dac_override {BECOME} {MANY}""",
+            instead="MC0308",
+        )
+    )
+
+LOOPBACK = [
+    Case(
+        "MC0801",
+        proof=(
+            "a seccomp filter around minictr refuses ioctl(2) with SIOCSIFFLAGS",
+            "ioctl(-1, SIOCSIFFLAGS), which the kernel always answers with EBADF, is answered with "
+            "EPERM",
+            "netlink raises lo in a new network namespace",
+            "Seccomp 2",
+        ),
+        fix=("minictr exec {image} true", "Start minictr from ", "allows ioctl with SIOCSIFFLAGS"),
+        repaired=f'filtered --refuse ioctl:SIOCSIFFLAGS -- sh -c "$USER_FIX" && {NETWORK}',
+        # Netlink is refused as well: that there is no more than the filter is not proved.
+        near=f"filtered --refuse ioctl:SIOCSIFFLAGS,socket:netlink -- {NETWORK}",
+        instead="MC0000",
+    ),
+    Case(
+        "MC0801",
+        name="socket",
+        script=f"filtered --refuse socket:inet --errno EACCES -- {NETWORK}",
+        proof=(
+            "refuses socket(2) with AF_INET",
+            "socket(AF_INET, SOCK_DGRAM | 0x10), which the kernel always answers with EINVAL",
+            "EACCES",
+        ),
+        fix=("minictr exec {image} true",),
+        repaired='filtered --refuse socket:inet -- sh -c "$USER_FIX"',
+        near=f"filtered --refuse setns,socket:netlink -- {NETWORK}",
     ),
 ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from lab.bench import Case, Lab, Outcome
 from lab.image_cases import COMMANDS, PROGRAMS, ROOT_FILE_SYSTEM, UNKNOWN
-from lab.namespace_cases import MAPS, NAMESPACES
+from lab.namespace_cases import LOOPBACK, MAPS, NAMESPACES
 
-CASES = [*NAMESPACES, *MAPS, *ROOT_FILE_SYSTEM, *COMMANDS, *PROGRAMS, *UNKNOWN]
+CASES = [*NAMESPACES, *MAPS, *LOOPBACK, *ROOT_FILE_SYSTEM, *COMMANDS, *PROGRAMS, *UNKNOWN]
 STATUSES = {"MC0601": 127, "MC0602": 127, "MC0603": 127, "MC0604": 127, "MC0605": 126,
             "MC0606": 126, "MC0607": 127, "MC0608": 127, "MC0609": 127, "MC0610": 126,
             "MC0611": 126}  # fmt: skip

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from lab.bench import Lab
-from lab.namespace_cases import AS_USER, HELPERS
+from lab.namespace_cases import AS_USER, BECOME, HELPERS, MANY, NETWORK
 
 NO_USER_NAMESPACES = "echo 0 >/proc/sys/user/max_user_namespaces"
 LIMITED = f"unshare -Ur sh -c '{NO_USER_NAMESPACES}; exec \"$@\"' sh"
@@ -48,6 +48,10 @@ PAIRS = {
     ),
     "no_new_privs, then a helper without the setuid bit": (
         f"{WEAK_HELPER}; setpriv --no-new-privs {HELPERS}", True, ["MC0307", "MC0308"],
+    ),
+    "no_new_privs, then a bounding set, then a securebit": (
+        f"""setpriv --bounding-set=-setuid --securebits=+noroot --no-new-privs {BECOME} {MANY}""",
+        True, ["MC0307", "MC0309", "MC0310"],
     ),
 }  # fmt: skip
 
@@ -159,6 +163,7 @@ def test_under_a_drop_in_name_the_first_line_is_what_clients_expect(
     [
         f"filtered --refuse clone:user -- {PLAIN}",
         f"unshare -U {PLAIN}",
+        f"filtered --refuse ioctl:SIOCSIFFLAGS -- {NETWORK}",
         """unshare -Urm sh -c 'mount --bind /dev/null /proc/uptime; minictr exec "$IMAGE" true'""",
         'minictr exec "$IMAGE" nosuch',
     ],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from minictr.diagnosis import diagnose, diagnose_refusal
-from minictr.diagnosis.again import again
+from minictr.diagnosis.again import again, without_network
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.report import as_json, as_text
 from minictr.diagnosis.values import Diagnosis, Proof
@@ -212,3 +212,19 @@ def test_the_command_line_is_written_again(
 
 def test_a_word_that_a_shell_would_split_is_quoted() -> None:
     assert again(REQUEST, command=("a b",)) == "minictr exec image.sif 'a b'"
+
+
+@pytest.mark.parametrize(
+    ("options", "written"),
+    [
+        ("-n --network none", "minictr exec image.sif true"),
+        ("--network=none --bind /srv", "minictr exec --bind /srv image.sif true"),
+        ("-en --network none", "Leave --net and --network none out."),
+        ("-ne --network none", "Leave --net and --network none out."),
+    ],
+)
+def test_a_launch_is_written_again_without_its_network(
+    monkeypatch: pytest.MonkeyPatch, options: str, written: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["minictr", "exec", *options.split(), "image.sif", "true"])
+    assert without_network(REQUEST) == written

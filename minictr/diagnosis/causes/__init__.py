@@ -7,7 +7,7 @@ from importlib import import_module
 MODULES = (
     "image", "cache", "confine",
     "outer_filter", "limits", "chroot",
-    "subids", "helpers",
+    "subids", "helpers", "capabilities", "loopback",
     "binds", "proc", "directory",
     "execute", "executable", "programs",
 )  # fmt: skip

@@ -6,12 +6,12 @@ import errno
 
 from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
+from minictr.diagnosis.filters import filters_seen, from_outside, loosened
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.probes.ancestry import Ancestor, ancestry, free_ancestor
+from minictr.diagnosis.probes.ancestry import Ancestor, ancestry
 from minictr.diagnosis.probes.calls import clone_in_vain, vain_flags
 from minictr.diagnosis.probes.children import ask
 from minictr.diagnosis.probes.options import WITHOUT, can_go_without
-from minictr.diagnosis.probes.surroundings import container_engine, systemd_unit
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.diagnosis.words import errno_name
 
@@ -19,6 +19,7 @@ _FLAG_NAMES = {
     "user": "CLONE_NEWUSER", "mnt": "CLONE_NEWNS", "pid": "CLONE_NEWPID", "uts": "CLONE_NEWUTS",
     "ipc": "CLONE_NEWIPC", "net": "CLONE_NEWNET",
 }  # fmt: skip
+_NEEDED = "clone with CLONE_NEW* flags, mount, umount2, pivot_root and mount_setattr"
 
 
 @cause(
@@ -75,10 +76,10 @@ def outer_filter(interview: Interview) -> Verdict:
             f"{shown}, which the kernel always answers with EINVAL, is answered with "
             f"{errno_name(answer)}",
             *_flags_seen(kinds, refused, answer),
-            *_filters_seen(chain),
+            *filters_seen(chain),
         ),
         fix_user=_filter_fix_user(interview, refused, chain),
-        fix_administrator=_filter_fix_administrator(interview, chain),
+        fix_administrator=loosened(interview, chain, _NEEDED, "RestrictNamespaces=no"),
     )
 
 
@@ -116,42 +117,10 @@ def _flags_seen(kinds: tuple[str, ...], refused: tuple[str, ...], answer: int) -
     )
 
 
-def _filters_seen(chain: tuple[Ancestor, ...]) -> tuple[str, ...]:
-    if not chain:
-        return ()
-    own = f"/proc/self/status: Seccomp {chain[0].seccomp}, Seccomp_filters {chain[0].filters}"
-    free = free_ancestor(chain, "filters")
-    if not free:
-        return (f"{own}; so has every process above that can be seen",)
-    return (f"{own}; {free} has {free.filters}",)
-
-
 def _filter_fix_user(
     interview: Interview, refused: tuple[str, ...], chain: tuple[Ancestor, ...]
 ) -> str:
     lines = []
-    free = free_ancestor(chain, "filters") if chain else None
     if refused and all(can_go_without(interview.request, kind) for kind in refused):
         lines.append(again(interview.request, *(WITHOUT[kind] for kind in refused)))
-    if free:
-        below = chain[chain.index(free) - 1]
-        through = f", not through {below}" if below is not chain[0] else ""
-        lines.append(f"Start minictr from {free}{through}: that process has not got the filter.")
-    return "\n".join(lines)
-
-
-def _filter_fix_administrator(interview: Interview, chain: tuple[Ancestor, ...]) -> str:
-    needed = (
-        "a seccomp profile that allows clone with CLONE_NEW* flags, mount, umount2, pivot_root and "
-        "mount_setattr"
-    )
-    if not chain or free_ancestor(chain, "filters"):
-        return f"Start what loads the filter with {needed}."
-    engine, unit = container_engine(interview.host), systemd_unit(interview.host)
-    if unit and not engine:
-        return (
-            f"systemctl edit {unit}\n"
-            f"Put RestrictNamespaces=no below [Service] there, then restart {unit}."
-        )
-    option = " (--security-opt seccomp=PROFILE.json)" if engine in ("docker", "podman") else ""
-    return f"Start the {engine or 'outer'} container with {needed}{option}."
+    return "\n".join([*lines, *from_outside(chain)])
