@@ -97,9 +97,14 @@ def set_name(name: str) -> None:
     prctl("PR_SET_NAME", name)
 
 
+def has_no_new_privileges() -> bool:
+    """Whether this process, and all it starts, gains nothing at execve(2)."""
+    return prctl("PR_GET_NO_NEW_PRIVS") == 1
+
+
 def gains_nothing() -> str:
     """Why a setuid helper started from here would gain nothing at execve(2); "" where it would."""
-    if prctl("PR_GET_NO_NEW_PRIVS") == 1:
+    if has_no_new_privileges():
         return "no_new_privs is set"
     if prctl("PR_GET_SECUREBITS") & _SECBIT_NOROOT:
         return "the securebit noroot is set"
