@@ -59,3 +59,7 @@ bench *ARGS:
 # Both README commands in a bare Debian 12 and 13; needs root
 bare *ARGS:
     tests/bare/run {{ ARGS }}
+
+# The AppArmor profile on a kernel in a virtual machine; needs root and the shared lab/vm
+lab-vm *ARGS:
+    python tests/vm/apparmor {{ ARGS }}

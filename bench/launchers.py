@@ -19,6 +19,7 @@ from minictr.image.open import open_image  # noqa: E402
 
 BARE = "bare interpreter"
 SINGLE, HELPERS = "minictr, one id", "minictr, newuidmap"
+STAND_IN = "minictr as apptainer"  # what a client calls that takes it for apptainer
 APPTAINER = "apptainer, the SIF"
 
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
@@ -60,7 +61,9 @@ def field(chosen: Path | None, image: Path | None, scratch: Path) -> Field:
     program = program_under_test(chosen, scratch)
     environ = environment(scratch)
     images = {"": image} if image else build_images(program, scratch, environ)
-    commands, skipped = warm_up(own_commands(program, images, environ))
+    own = own_commands(program, images, environ)
+    own[STAND_IN] = stand_in(program, images[""], scratch, environ)
+    commands, skipped = warm_up(own)
     if SINGLE in skipped:
         raise Unusable(f"{SINGLE}: {skipped[SINGLE]}")
     peers, absent = warm_up(peer_commands(images[""], scratch, environ))
@@ -141,6 +144,13 @@ def own_commands(
             argv = (program.file, "exec", "--id-map", ids, str(path), "true")
             commands[label + end] = (argv, environ)
     return commands
+
+
+def stand_in(program: Program, image: Path, scratch: Path, environ: dict[str, str]) -> Command:
+    """The same command line that apptainer gets, under its name."""
+    (scratch / "names").mkdir()
+    run([program.file, "drop-in", str(scratch / "names")], environ)
+    return (str(scratch / "names/apptainer"), "exec", str(image), "true"), environ
 
 
 def build_images(program: Program, scratch: Path, environ: dict[str, str]) -> dict[str, Path]:
