@@ -39,6 +39,8 @@ VARIABLE = (
     (r"no newgidmap in .*$", "no newgidmap in PLACES"),
     (r"no executable (\w+) in .*$", r"no executable \1 in PLACES"),
     (r"import pyseccomp: .*$", "import pyseccomp: WHY"),
+    (r"(lib\w+\.so)[\d.]+", r"\1.N"),
+    (r"asks for \d+ bytes", "asks for N bytes"),
 )
 
 

@@ -256,7 +256,7 @@ def test_a_launch_in_the_background_is_no_business_of_the_terminal(
     user: User, program: str, image: Path, warm: Path, nothing_left: None
 ) -> None:
     done = subprocess.run(
-        ["setsid", program, "exec", image, "sh", "-c", "tty; echo $?"],
+        ["setsid", "--wait", program, "exec", image, "sh", "-c", "tty; echo $?"],
         env={"MINICTR_CACHEDIR": str(warm), "PATH": "/usr/bin:/bin", "HOME": str(user.home)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
