@@ -10,8 +10,9 @@ from minictr.image import sif, squashfs
 from minictr.image.content import WINDOW, launch_end, recognise
 from minictr.image.directory import check_directory
 from minictr.image.emulation import REGISTER, emulator_of
+from minictr.image.index import identity_of
 from minictr.image.refusals import refuse, span
-from minictr.image.source import Source, identity_of, look, open_source, read
+from minictr.image.source import Source, look, open_source, read
 from minictr.value import Value
 
 # uname(2) machine: the name that images use. Those without an entry are spelled the same way.

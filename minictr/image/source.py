@@ -6,6 +6,7 @@ import errno
 import posix
 import stat
 
+from minictr.image.index import identity_of
 from minictr.image.lookup import explain
 from minictr.image.refusals import refuse, span
 from minictr.refusal import Refusal
@@ -65,17 +66,6 @@ def open_source(path: str) -> Source:
         proof = f"fstat(2) after open(2): st_mode is {status.st_mode:#o}"
         raise refuse("changed", path, proof, kind=_kind(status.st_mode))
     return Source(path, descriptor, status.st_size, identity_of(status))
-
-
-def identity_of(status: posix.stat_result) -> tuple[int, ...]:
-    """What tells one version of a file from another without reading it."""
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
 
 
 def read(source: Source, offset: int, size: int) -> bytes:
