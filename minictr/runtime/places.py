@@ -181,7 +181,9 @@ def _working_directory(request: Request, host: Host, found: list[Place]) -> list
         return []
     if path in _NOT_BOUND or any(below(path, top) for top in _NOT_BELOW):
         return []
-    if seen_at(path, found) == path:
+    # One that the caller could not come back to (another user's, below a closed directory) cannot
+    # be bound; the container starts elsewhere, and says so.
+    if seen_at(path, found) == path or not host.exists(path):
         return []
     return [Place(path, "directory", Bind(path, path))]
 

@@ -39,11 +39,14 @@ def restore(blocked: set[int]) -> None:
     """Give the payload the caller's signal mask, and the signals that we changed their default.
 
     The interpreter ignores SIGPIPE and SIGXFSZ, and an ignored signal stays ignored over
-    execve(2): `yes | head` would never end.
+    execve(2): `yes | head` would never end. It catches SIGINT, unless the caller ignored it: one
+    that is caught in the instant before execve(2) would be forgotten by it.
     """
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, blocked)
     for number in (_SIGPIPE, _SIGXFSZ):
         _signal.signal(number, _signal.SIG_DFL)
+    if _signal.getsignal(_SIGINT) != _signal.SIG_IGN:
+        _signal.signal(_SIGINT, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, blocked)
 
 
 def supervise(payload: int, everyone: bool = False) -> int:

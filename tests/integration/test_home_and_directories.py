@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from inside import read_mounts
-from ordinary_user import User
+from ordinary_user import RunAsUser, User
+from readable import Checkout
 from small_images import give
 
 Sh = Callable[..., subprocess.CompletedProcess[str]]
@@ -203,3 +205,16 @@ def test_the_processors_are_the_callers(
     program = checkout.program  # type: ignore[attr-defined]
     command = ["taskset", "-c", "0", program, "exec", image, "nproc"]
     assert run_as_user(command, env={"MINICTR_CACHEDIR": str(warm)}).stdout == "1\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="ROOT: only root can enter a directory closed to all")
+def test_a_working_directory_below_a_closed_one_is_left_out_with_a_warning(
+    run_as_user: RunAsUser, checkout: Checkout, cache: Path, image: Path, tmp_path: Path
+) -> None:
+    inner = tmp_path / "closed/inner"
+    inner.mkdir(parents=True)
+    inner.parent.chmod(0o700)
+    program = [checkout.program, "exec", image, "pwd"]
+    done = run_as_user(program, env={"MINICTR_CACHEDIR": str(cache)}, cwd=inner)
+    assert done.returncode == 0, done.stderr
+    assert f"the working directory {inner} is not in the container" in done.stderr
