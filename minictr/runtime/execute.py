@@ -59,7 +59,7 @@ class EvaluateEnvironment(Step):
     The scripts are the image's code. They run here, in the confined payload, and nowhere else.
     """
 
-    calls: ClassVar[str] = "where scripts need a shell: fork(2), execve(2) /bin/sh, read(2)"
+    calls: ClassVar[str] = "where scripts need a shell: memfd_create(2), posix_spawn(3), wait4(2)"
     environment: environment.Environment
 
     def run(self, process: Process) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Position = tuple[int, int]  # phase, as an index of PHASES, and step
 
 PHASES = ("enter", "map_ids", "isolate", "build", "confine", "execute")
+ENTER, MAP_IDS, ISOLATE, BUILD, CONFINE, EXECUTE = range(len(PHASES))
 _LAUNCHER_FAILED = 125
 _LONGEST = 8192  # characters of a text that a failing call was given, or that a program said
 
@@ -84,15 +85,15 @@ def launch(plan: Plan, trace: Trace | None = None) -> Exit | Failure:
     if failure:
         return failure
     blocked = signals.expect_children()
-    privileges.be_readable()
     terminal = signals.foreground()
     if trace:
-        trace("enter", plan.enter[0], _microseconds())
+        trace(PHASES[ENTER], plan.enter[0], _microseconds())
     try:
+        privileges.be_readable()
         ours, theirs = channel.pair(watched=trace is not None)
         container = plan.enter[0].create()
     except CallError as refused:
-        return _failure(plan, (0, 0), refused)
+        return _failure(plan, (ENTER, 0), refused)
     if container == 0:
         ours.close()
         _container(plan, theirs, blocked)
@@ -127,11 +128,11 @@ def _map_ids(plan: Plan, ours: Channel, pid: int, trace: Trace | None) -> Failur
     process = Process(ours.descriptors(), pid)
     for index, step in enumerate(plan.map_ids):
         if trace:
-            trace("map_ids", step, _microseconds())
+            trace(PHASES[MAP_IDS], step, _microseconds())
         try:
             step.run(process)
         except CallError as refused:
-            return _failure(plan, (1, index), refused).replace(witness=pid, container=pid)
+            return _failure(plan, (MAP_IDS, index), refused).replace(witness=pid, container=pid)
     ours.send("go")
     return None
 
@@ -141,21 +142,21 @@ def _follow(plan: Plan, ours: Channel, pid: int, trace: Trace | None) -> Failure
     begun, executing = (-1, 0), False
     while True:
         word, rest, sender = ours.receive()
-        if word == "begin":
-            phase, index, moment = rest
-            begun = (int(str(phase)), int(str(index)))
-            if trace:
-                trace(PHASES[begun[0]], _step(plan, begun), int(str(moment)))
-        elif word == "exec":
-            signals.block()  # from here on a signal for us is one for the payload
-            ours.send("go")  # which waits for this, so that none comes in between and ends us
-            executing = True
-        elif word == "failed":
-            refused = CallError(*rest)  # type: ignore[arg-type]
-            last = begun if ours.watched else ours.last_step()
-            return _failure(plan, last, refused).replace(witness=sender, container=pid)
-        elif word == "":
-            return None if executing else _death(plan, begun, ours, pid)
+        match word, rest:
+            case "begin", (int(phase), int(index), int(moment)):
+                begun = (phase, index)
+                if trace:
+                    trace(PHASES[phase], _step(plan, begun), moment)
+            case "exec", _:
+                signals.block()  # from here on a signal for us is one for the payload
+                ours.send("go")  # which waits for this, so that none comes between and ends us
+                executing = True
+            case "failed", (str(call), tuple(arguments), int(number), str(said)):
+                refused = CallError(call, arguments, number, said)
+                last = begun if ours.watched else ours.last_step()
+                return _failure(plan, last, refused).replace(witness=sender, container=pid)
+            case "", _:
+                return None if executing else _death(plan, begun, ours, pid)
 
 
 def _death(plan: Plan, begun: Position, ours: Channel, pid: int) -> Failure:
@@ -167,7 +168,7 @@ def _death(plan: Plan, begun: Position, ours: Channel, pid: int) -> Failure:
 
 def _failure(plan: Plan, at: Position, refused: CallError) -> Failure:
     """What was refused, in the step at that position; (-1, 0) is before the child's first step."""
-    at = at if at[0] >= 0 else (0, 0)
+    at = at if at[0] >= 0 else (ENTER, 0)
     return Failure(
         PHASES[at[0]], at[1], _step(plan, at),
         refused.call, refused.arguments, refused.errno, refused.said,
@@ -191,7 +192,7 @@ def _container(plan: Plan, end: Channel, blocked: set[int]) -> NoReturn:
         end.send("ready")
         if end.receive()[0] != "go":  # the launcher ended, perhaps before the line above
             posix._exit(_LAUNCHER_FAILED)
-        for phase in (2, 3, 4):  # isolate, build, confine
+        for phase in (ISOLATE, BUILD, CONFINE):
             _run(plan, phase, process, end)
         if plan.init:
             _become_init(end)
@@ -201,7 +202,8 @@ def _container(plan: Plan, end: Channel, blocked: set[int]) -> NoReturn:
         _report(end, refused)
     except BaseException as error:  # a fault of ours still has to be told, not printed inside
         _report(end, CallError("python", (type(error).__name__, str(error)), 0))
-    posix._exit(_LAUNCHER_FAILED)
+    finally:  # whatever comes: this is a copy of the launcher and must not return into its code
+        posix._exit(_LAUNCHER_FAILED)
 
 
 def _become_init(end: Channel) -> None:
@@ -227,7 +229,7 @@ def _payload(plan: Plan, process: Process, end: Channel, blocked: set[int]) -> N
     signals.restore(blocked)
     last = len(plan.execute) - 1
     for index, step in enumerate(plan.execute):
-        end.begin(len(PHASES) - 1, index, _microseconds())
+        end.begin(EXECUTE, index, _microseconds())
         if index == last:
             end.send("exec")
             end.receive()
@@ -255,7 +257,10 @@ def _report(end: Channel, refused: CallError) -> None:
         for argument in refused.arguments
         if not isinstance(argument, list | dict)
     )
-    privileges.be_readable()
+    try:
+        privileges.be_readable()
+    except CallError:  # a filter of the user's refuses it: a report with fewer facts is one
+        pass
     end.send("failed", refused.call, short, refused.errno, refused.said[:_LONGEST])
     end.receive()
 

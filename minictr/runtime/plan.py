@@ -165,9 +165,11 @@ def _no_overlay(tree: Tree, host: Host) -> str:
         return "the kernel has no overlayfs in user namespaces (Linux 5.11)"
     if tree.kind != "directory":
         return ""
-    # proc(5), mountinfo: the fifth field is the mount point, with \\040 for a space.
+    root = tree.root
+    for character in "\\ \t\n":  # the kernel writes these in octal: fs/proc_namespace.c, mangle
+        root = root.replace(character, f"\\{ord(character):03o}")
     mounts = (line.split(" ")[4] for line in host.fact("/proc/self/mountinfo").text.splitlines())
-    inner = next((path for path in mounts if path != tree.root and below(path, tree.root)), "")
+    inner = next((path for path in mounts if path != root and below(path, root)), "")
     return f"{inner} is a mount inside the image" if inner else ""
 
 

@@ -6,7 +6,7 @@ While they run the tree of mounts looks like this; after PivotRoot only `/root` 
     /host        the caller's whole file system: where binds come from
     /skeleton    the mount points that the image lacks, and nothing else
     /files       generated files, to be bound into /etc
-    /upper /work the writable layer, if there is one
+    /layer       the writable layer, if there is one: upper and work
     /root        the container's root to be
 """
 

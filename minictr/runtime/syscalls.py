@@ -49,6 +49,10 @@ class _Long(_ctypes._SimpleCData):  # type: ignore[type-arg]
     _type_ = "l"
 
 
+class _Int(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "i"
+
+
 class _String(_ctypes._SimpleCData):  # type: ignore[type-arg]
     _type_ = "z"
 
@@ -61,7 +65,8 @@ class _Function(_ctypes.CFuncPtr):
     # PYTHONAPI keeps the interpreter's lock during the call: this program has one thread, and a
     # clone(2) must not come back in a child that has to take a lock first.
     _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_PYTHONAPI | _ctypes.FUNCFLAG_USE_ERRNO
-    _restype_ = _Long
+    # What libc's functions return. Read as a long, the upper half of -1 would be arbitrary.
+    _restype_ = _Int
 
 
 _libc = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]  # this process, as dlopen(3) has it
@@ -73,16 +78,21 @@ def _function(name: str, *kinds: Any) -> Any:
     return function
 
 
+def _system_call(*kinds: Any) -> Any:
+    function = _function("syscall", *kinds)
+    function.restype = _Long
+    return function
+
+
 _mount = _function("mount", _String, _String, _String, _Long, _String)
 _umount2 = _function("umount2", _String, _Long)
-_unshare = _function("unshare", _Long)
 _sethostname = _function("sethostname", _String, _Long)
 _capset = _function("capset", _String, _String)
 _prctl = _function("prctl", _Long, _Long, _Long, _Long, _Long)
-_syscall = _function("syscall", _Long, _Long, _Long, _Long, _Long, _Long)
-_syscall_paths = _function("syscall", _Long, _String, _String)
-_syscall_setattr = _function("syscall", _Long, _Long, _String, _Long, _String, _Long)
-_syscall_pointer = _function("syscall", _Long, _Long, _Long, _String)
+_syscall = _system_call(_Long, _Long, _Long, _Long, _Long, _Long)
+_syscall_paths = _system_call(_Long, _String, _String)
+_syscall_setattr = _system_call(_Long, _Long, _String, _Long, _String, _Long)
+_syscall_pointer = _system_call(_Long, _Long, _Long, _String)
 
 
 def _number(call: str) -> int:
@@ -146,11 +156,6 @@ def clone(flags: int) -> int:
     return _checked(
         _syscall(_number("clone"), flags | _SIGCHLD, 0, 0, 0, 0), "clone", hex(flags | _SIGCHLD)
     )
-
-
-def unshare(flags: int) -> None:
-    """unshare(2)."""
-    _checked(_unshare(flags), "unshare", hex(flags))
 
 
 def sethostname(name: str) -> None:
