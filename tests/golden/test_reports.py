@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from lab.bench import Lab, reproduction
-from lab.test_causes import CASES, Case
+from lab.bench import Case, Lab, reproduction
+from lab.cases import CASES
 from lab.test_refusals import CODES, WITHOUT
 
 from minictr.diagnosis.catalogue import all_causes

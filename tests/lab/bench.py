@@ -30,6 +30,7 @@ class Case:
     near     a script with similar evidence and no such fault
     instead  the code that is right for `near`; "" where it succeeds
     prepare  run before each of the scripts
+    status   the exit status that the fault gives
     """
 
     code: str
@@ -42,6 +43,7 @@ class Case:
     prepare: str = ""
     name: str = ""
     as_root: bool = False
+    status: int = 125
 
     def __str__(self) -> str:
         return f"{self.code}{'-' if self.name else ''}{self.name}"

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from lab.bench import Lab
-from lab.namespace_cases import AS_USER, BECOME, HELPERS, MANY, NETWORK
+from lab.cases.common import AS_USER, BECOME, HELPERS, MANY, NETWORK
 
 NO_USER_NAMESPACES = "echo 0 >/proc/sys/user/max_user_namespaces"
 LIMITED = f"unshare -Ur sh -c '{NO_USER_NAMESPACES}; exec \"$@\"' sh"

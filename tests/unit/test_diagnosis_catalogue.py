@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
-from lab.test_causes import CASES
+from lab.cases import CASES
 
 import minictr.runtime
 from minictr.diagnosis.catalogue import UNKNOWN, all_causes, page, stopping

@@ -1,118 +1,11 @@
-"""Faults of the namespaces and of the id maps."""
+"""Faults of the id maps."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lab.bench import Case
+from lab.cases.common import BECOME, CAPABLE_HELPERS, FIX_AS_USER, HELPERS, MANY, OWN_HELPERS
 
-AS_USER = 'setpriv --reuid="$USER" --regid="$USER" --init-groups'
-LAUNCH_AS_USER = f'{AS_USER} minictr exec "$IMAGE" true'
-HELPERS = 'runuser -u "$USER" -- minictr exec --id-map helpers "$IMAGE" true'
-BECOME = '--reuid="$USER" --regid="$USER" --init-groups'
-MANY = 'minictr exec --id-map helpers "$IMAGE" true'
-NETWORK = 'minictr exec --net --network none "$IMAGE" true'
-# Both helpers as copies, whose mode and capabilities a case can change.
-OWN_HELPERS = """for name in newuidmap newgidmap; do
-    cp -p "/usr/bin/$name" "$DIRECTORY/$name"
-    mount --bind "$DIRECTORY/$name" "/usr/bin/$name"
-done"""
-CAPABLE_HELPERS = f"""{OWN_HELPERS}
-    chmod u-s /usr/bin/newuidmap /usr/bin/newgidmap
-    setcap cap_setuid+ep /usr/bin/newuidmap; setcap cap_setgid+ep /usr/bin/newgidmap"""
-# A shadow built with libcap takes the caller's id back before it opens the map.
-NEWUIDMAP = Path("/usr/bin/newuidmap")
-STAYS_ROOT = NEWUIDMAP.exists() and b"Could not seteuid" not in NEWUIDMAP.read_bytes()
-FIX_AS_USER = 'runuser -u "$USER" -- sh -c "$USER_FIX"'
-
-NAMESPACES = [
-    Case(
-        "MC0201",
-        proof=("user.max_user_namespaces is 0", "/proc/sys/user/max_user_namespaces reads 0"),
-        fix=("sysctl -w user.max_user_namespaces=",),
-        repaired="""unshare -Ur sh -ec 'echo 0 >/proc/sys/user/max_user_namespaces
-            eval "$ADMINISTRATOR_FIX"; minictr exec "$IMAGE" true'""",
-        # An outer namespace's limit gives the same errno; ours reads 2147483647.
-        near="""unshare -Ur sh -c 'echo 1 >/proc/sys/user/max_user_namespaces
-            unshare -Ur minictr exec "$IMAGE" true'""",
-        instead="MC0000",
-    ),
-    Case(
-        "MC0202",
-        proof=("user.max_pid_namespaces is 0", "/proc/sys/user/max_pid_namespaces reads 0"),
-        fix=("minictr exec --no-pid ", "sysctl -w user.max_pid_namespaces="),
-        repaired="""unshare -Ur sh -ec 'echo 0 >/proc/sys/user/max_pid_namespaces
-            eval "$USER_FIX"; eval "$ADMINISTRATOR_FIX"; minictr exec "$IMAGE" true'""",
-        near="""unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_user_namespaces
-            minictr exec "$IMAGE" true'""",
-        instead="MC0201",
-    ),
-    Case(
-        "MC0202",
-        name="mnt",
-        script="""unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_mnt_namespaces
-            minictr exec "$IMAGE" true'""",
-        proof=("user.max_mnt_namespaces is 0",),
-        fix=("sysctl -w user.max_mnt_namespaces=",),
-        repaired="""unshare -Ur sh -ec 'echo 0 >/proc/sys/user/max_mnt_namespaces
-            eval "$ADMINISTRATOR_FIX"; minictr exec "$IMAGE" true'""",
-        # The limit of a kind that the launch does not make.
-        near="""unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_net_namespaces
-            minictr exec "$IMAGE" true'""",
-    ),
-    Case(
-        "MC0203",
-        prepare='system-root "$CHROOT"',
-        proof=(
-            "minictr runs in a chroot at {chroot}",
-            "statx(2) of / lacks STATX_ATTR_MOUNT_ROOT",
-            "no line with the mount point /",
-            "{chroot}/",
-        ),
-        fix=("pivot_root", "{chroot}"),
-        repaired=f"""echo '{LAUNCH_AS_USER}' >"$DIRECTORY/go"
-            sh -c "$ADMINISTRATOR_FIX" <"$DIRECTORY/go" """,
-        # The same errno, because the caller's uid has no number in its namespace.
-        near=f"""{AS_USER} unshare -U minictr exec "$IMAGE" true""",
-        instead="MC0000",
-    ),
-    Case(
-        "MC0203",
-        name="mount",
-        prepare='mount --bind "$CHROOT" "$CHROOT"; system-root "$CHROOT"',
-        script=f'chroot "$CHROOT" {LAUNCH_AS_USER}',
-        as_root=True,
-        proof=("minictr runs in a chroot at {chroot}", "here at /, is at {chroot} in /proc/"),
-        repaired=f"""echo '{LAUNCH_AS_USER}' >"$DIRECTORY/go"
-            sh -c "$ADMINISTRATOR_FIX" <"$DIRECTORY/go" """,
-        near=f"unshare -m {LAUNCH_AS_USER}",
-    ),
-    Case(
-        "MC0204",
-        proof=(
-            "refuses clone(2) with CLONE_NEWUSER",
-            "is answered with EPERM",
-            "EINVAL for CLONE_NEWNS, CLONE_NEWPID",
-            "Seccomp 2",
-        ),
-        fix=("Start minictr from ", "that process has not got the filter"),
-        repaired='minictr exec "$IMAGE" true',
-        # There is a filter, and the kernel refuses for another reason with the same errno.
-        near='filtered --refuse setns -- unshare -U minictr exec "$IMAGE" true',
-        instead="MC0000",
-    ),
-    Case(
-        "MC0204",
-        name="pid",
-        script='filtered --refuse clone:pid --errno EACCES -- minictr exec "$IMAGE" true',
-        proof=("refuses clone(2) with CLONE_NEWPID", "EACCES for CLONE_NEWPID"),
-        fix=("minictr exec --no-pid ",),
-        repaired='filtered --refuse clone:pid --errno EACCES -- sh -c "$USER_FIX"',
-        near='filtered --refuse setns,clone:net -- minictr exec "$IMAGE" true',
-    ),
-]
-
-MAPS = [
+CASES = [
     Case(
         "MC0301",
         prepare="private-etc",
@@ -277,54 +170,5 @@ MAPS = [
         proof=("the securebit noroot is set",),
         repaired=f"""setpriv --securebits=+noroot {BECOME} sh -c "$USER_FIX" """,
         near=f"{CAPABLE_HELPERS}; setpriv --securebits=+noroot {BECOME} {MANY}",
-    ),
-]
-
-if STAYS_ROOT:
-    MAPS.append(
-        Case(
-            "MC0309",
-            name="open",
-            prepare=OWN_HELPERS,
-            script=f"setpriv --bounding-set=-dac_override,-sys_admin {BECOME} {MANY}",
-            as_root=True,
-            proof=("the bounding set lacks CAP_DAC_OVERRIDE and CAP_SYS_ADMIN",),
-            fix=("chmod u-s /usr/bin/newuidmap", "setcap cap_setgid+ep /usr/bin/newgidmap"),
-            repaired=f"""sh -ec "$ADMINISTRATOR_FIX" &&
-                setpriv --bounding-set=-dac_override,-sys_admin {BECOME} {MANY}""",
-            near=f"""chmod u-s /usr/bin/newuidmap
-                setpriv --bounding-set=-dac_override {BECOME} {MANY}""",
-            instead="MC0308",
-        )
-    )
-
-LOOPBACK = [
-    Case(
-        "MC0801",
-        proof=(
-            "a seccomp filter around minictr refuses ioctl(2) with SIOCSIFFLAGS",
-            "ioctl(-1, SIOCSIFFLAGS), which the kernel always answers with EBADF, is answered with "
-            "EPERM",
-            "netlink raises lo in a new network namespace",
-            "Seccomp 2",
-        ),
-        fix=("minictr exec {image} true", "Start minictr from ", "allows ioctl with SIOCSIFFLAGS"),
-        repaired=f'filtered --refuse ioctl:SIOCSIFFLAGS -- sh -c "$USER_FIX" && {NETWORK}',
-        # Netlink is refused as well: that there is no more than the filter is not proved.
-        near=f"filtered --refuse ioctl:SIOCSIFFLAGS,socket:netlink -- {NETWORK}",
-        instead="MC0000",
-    ),
-    Case(
-        "MC0801",
-        name="socket",
-        script=f"filtered --refuse socket:inet --errno EACCES -- {NETWORK}",
-        proof=(
-            "refuses socket(2) with AF_INET",
-            "socket(AF_INET, SOCK_DGRAM | 0x10), which the kernel always answers with EINVAL",
-            "EACCES",
-        ),
-        fix=("minictr exec {image} true",),
-        repaired='filtered --refuse socket:inet -- sh -c "$USER_FIX"',
-        near=f"filtered --refuse setns,socket:netlink -- {NETWORK}",
     ),
 ]

@@ -1,0 +1,97 @@
+"""Faults of the command: where it is looked for."""
+
+from __future__ import annotations
+
+from lab.bench import Case
+
+CASES = [
+    Case(
+        "MC0601",
+        status=127,
+        proof=("/bin/tool is a symbolic link to /opt/tool/bin/tool", "/ has no entry opt"),
+        fix=("/opt/tool/bin/tool",),
+        repaired="""mkdir -p "$IMAGE/opt/tool/bin"; ln -s /opt/tool/bin/tool "$IMAGE/bin/tool"
+            printf '#!/bin/sh\\n' >"$IMAGE/opt/tool/bin/tool"
+            chmod +x "$IMAGE/opt/tool/bin/tool"; minictr exec "$IMAGE" tool""",
+        near='minictr exec "$IMAGE" nosuch',
+        instead="MC0602",
+    ),
+    Case(
+        "MC0602",
+        status=127,
+        proof=("has a program nosuch", "PATH is /usr/local/sbin:"),
+        fix=("Use an image that has nosuch",),
+        repaired="""printf '#!/bin/sh\\n' >"$IMAGE/bin/nosuch"; chmod +x "$IMAGE/bin/nosuch"
+            minictr exec "$IMAGE" nosuch""",
+        near="""printf '#!/bin/sh\\n' >"$IMAGE/bin/nosuch"; chmod 0644 "$IMAGE/bin/nosuch"
+            minictr exec "$IMAGE" nosuch""",
+        instead="MC0606",
+    ),
+    Case(
+        "MC0602",
+        status=127,
+        name="beside",
+        prepare="""mkdir -p "$IMAGE/opt/conda/bin"
+            printf '#!/bin/sh\\n' >"$IMAGE/opt/conda/bin/there"
+            chmod +x "$IMAGE/opt/conda/bin/there" """,
+        script='minictr exec "$IMAGE" there',
+        proof=("has a program there",),
+        fix=("minictr exec {image} /opt/conda/bin/there",),
+        repaired='eval "$USER_FIX"',
+        near='minictr exec --env PATH=/opt/conda/bin "$IMAGE" there',
+    ),
+    Case(
+        "MC0603",
+        status=127,
+        proof=("{directory}/script is a file of the host", "is not bound"),
+        fix=("minictr exec --bind {directory} ",),
+        repaired="""printf '#!/bin/sh\\n' >"$DIRECTORY/script"; chmod +x "$DIRECTORY/script"
+            eval "$USER_FIX" """,
+        near='minictr exec --no-mount tmp --bind "$DIRECTORY" "$IMAGE" "$DIRECTORY/script"',
+        instead="MC0604",
+    ),
+    Case(
+        "MC0603",
+        status=127,
+        name="loader",
+        script="""cp /bin/true "$DIRECTORY/program"
+            minictr exec --no-mount tmp "$IMAGE" "$DIRECTORY/program" """,
+        proof=("{directory}/program is a file of the host", "is not bound"),
+        fix=("the host's needs /lib", "which is not inside either"),
+        repaired='minictr exec "$IMAGE" true',
+        near='cp /bin/true "$DIRECTORY/program"; minictr exec "$IMAGE" "$DIRECTORY/program"',
+        instead="MC0609",
+    ),
+    Case(
+        "MC0604",
+        status=127,
+        proof=("/usr/bin/nosuch does not exist in the container", "/ has no entry usr"),
+        fix=("ls /`",),
+        repaired='minictr exec "$IMAGE" /bin/true',
+        near="""printf '#!/usr/bin/nosuch\\n' >"$IMAGE/bin/greet"; chmod +x "$IMAGE/bin/greet"
+            minictr exec "$IMAGE" /bin/greet""",
+        instead="MC0608",
+    ),
+    Case(
+        "MC0605",
+        status=126,
+        proof=("/bin is a directory",),
+        fix=("minictr exec {image} ls /bin",),
+        repaired='minictr exec "$IMAGE" ls /bin',
+        near="""printf '#!/bin/sh\\n' >"$IMAGE/greet"; chmod 0644 "$IMAGE/greet"
+            minictr exec "$IMAGE" /greet""",
+        instead="MC0606",
+    ),
+    Case(
+        "MC0606",
+        status=126,
+        proof=("/bin/greet is not executable by {user}", "mode 0644"),
+        fix=("chmod u+x {image}/bin/greet", "minictr exec {image} /bin/sh /bin/greet"),
+        repaired="""printf '#!/bin/sh\\n' >"$IMAGE/bin/greet"; chmod 0644 "$IMAGE/bin/greet"
+            eval "$USER_FIX" && minictr exec "$IMAGE" greet""",
+        # The same errno, because the interpreter is not executable.
+        near="""printf '#!/interpreter\\n' >"$IMAGE/bin/greet"; chmod 0755 "$IMAGE/bin/greet"
+            echo text >"$IMAGE/interpreter"; minictr exec "$IMAGE" greet""",
+        instead="MC0000",
+    ),
+]

@@ -1,0 +1,81 @@
+"""Faults of the root file system and of what is bound into it."""
+
+from __future__ import annotations
+
+from lab.bench import Case
+
+CASES = [
+    Case(
+        "MC0401",
+        proof=("does not exist: {directory}/data", "{directory} has no entry data"),
+        fix=("mkdir -p {directory}/data",),
+        repaired='eval "$USER_FIX" && minictr exec --bind "$DIRECTORY/data:/data" "$IMAGE" true',
+        # The mount point is missing, which minictr makes.
+        near='minictr exec --bind "$DIRECTORY:/no/such/place" "$IMAGE" true',
+    ),
+    Case(
+        "MC0401",
+        name="link",
+        script="""ln -s /nosuch/place "$DIRECTORY/data"
+            minictr exec --bind "$DIRECTORY/data:/data" "$IMAGE" true""",
+        proof=("/ has no entry nosuch", "{directory}/data points to /nosuch/place"),
+        repaired="""ln -s "$IMAGE" "$DIRECTORY/data"
+            minictr exec --bind "$DIRECTORY/data:/data" "$IMAGE" true""",
+        near="""ln -s "$IMAGE" "$DIRECTORY/data"
+            minictr exec --bind "$DIRECTORY/data:/data" "$IMAGE" true""",
+    ),
+    Case(
+        "MC0402",
+        proof=("{directory}/closed denies search", "owner root (0)", "mode 0700", "{user}"),
+        fix=("setfacl -m u:{user}:x {directory}/closed",),
+        repaired="""mkdir -p "$DIRECTORY/closed/data" && chmod 0700 "$DIRECTORY/closed"
+            sh -c "$ADMINISTRATOR_FIX" && runuser -u "$USER" -- \
+                minictr exec --bind "$DIRECTORY/closed/data:/data" "$IMAGE" true""",
+        near="""mkdir -p "$DIRECTORY/data" && chmod 0000 "$DIRECTORY/data"
+            runuser -u "$USER" -- minictr exec --bind "$DIRECTORY/data:/data" "$IMAGE" true""",
+    ),
+    Case(
+        "MC0403",
+        proof=("/bin is a directory in the container", "{directory}/file is a file"),
+        fix=("--bind {directory}/file:/bin/file",),
+        repaired='echo text >"$DIRECTORY/file"; eval "$USER_FIX"',
+        near="""echo text >"$DIRECTORY/file"
+            minictr exec --bind "$DIRECTORY/file:/no/such/file" "$IMAGE" true""",
+    ),
+    Case(
+        "MC0403",
+        name="directory",
+        script='minictr exec --bind "$DIRECTORY:/bin/busybox" "$IMAGE" true',
+        proof=("/bin/busybox is a file in the container", "{directory} is a directory"),
+        repaired='minictr exec --bind "$DIRECTORY:/data" "$IMAGE" true',
+        near="""echo text >"$DIRECTORY/file"
+            minictr exec --bind "$DIRECTORY/file/deeper:/data" "$IMAGE" true""",
+        instead="MC0401",
+    ),
+    Case(
+        "MC0404",
+        proof=("VFS: Mount too revealing", "/proc/uptime"),
+        fix=("minictr exec --no-pid ", "umount /proc/uptime"),
+        repaired="""unshare -Urm sh -ec 'mount --bind /dev/null /proc/uptime
+            eval "$USER_FIX"; eval "$ADMINISTRATOR_FIX"; minictr exec "$IMAGE" true'""",
+        # The kernel keeps that directory empty: a mount there hides nothing.
+        near="""unshare -Urm sh -c 'mount -t tmpfs none /proc/sys/fs/binfmt_misc
+            minictr exec "$IMAGE" true'""",
+    ),
+    Case(
+        "MC0405",
+        proof=("/srv/work does not exist in the container", "/ has no entry srv"),
+        fix=("minictr exec {image} true",),
+        repaired='eval "$USER_FIX"',
+        near='minictr exec --pwd "$DIRECTORY" "$IMAGE" true',
+    ),
+    Case(
+        "MC0405",
+        name="host",
+        script='minictr exec --no-mount tmp --pwd "$DIRECTORY" "$IMAGE" true',
+        proof=("the host has a directory {directory}, which is not bound",),
+        fix=("minictr exec --bind {directory} ",),
+        repaired='eval "$USER_FIX"',
+        near='minictr exec --no-mount tmp --pwd /bin "$IMAGE" true',
+    ),
+]
