@@ -127,13 +127,8 @@ RunAsUser = Callable[..., "subprocess.CompletedProcess[str]"]
 
 def runner(user: User, path: str) -> RunAsUser:
     """Give a function that runs a command as the user, with a login's environment and this PATH."""
-    base = {
-        "HOME": str(user.home),
-        "USER": user.name,
-        "LOGNAME": user.name,
-        "LANG": "C.UTF-8",
-        "PATH": path,
-    }
+    base = {"HOME": str(user.home), "USER": user.name, "LOGNAME": user.name}
+    base |= {"LANG": "C.UTF-8", "PATH": path}
 
     def run_as_user(
         argv: Sequence[str | Path],

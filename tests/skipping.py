@@ -1,7 +1,7 @@
 """Skips a test that cannot run on this machine, by the code of the cause that stands in its way.
 
 The code is the one that `minictr doctor` gives; what minictr itself can do without has a word in
-capitals instead: NETWORK, ROOT, PEERS.
+capitals instead: EXT (e2fsprogs), NETWORK, PEERS, ROOT, SHARED, SHELL.
 """
 
 from __future__ import annotations

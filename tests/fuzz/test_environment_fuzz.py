@@ -10,6 +10,7 @@ from environments import gathered
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 from shells import as_sh, present
+from skipping import require
 
 from minictr.runtime import assignments, shell
 from minictr.runtime.environment import Environment, evaluate
@@ -133,8 +134,7 @@ def test_an_injected_value_means_what_every_shell_makes_of_it(value: str) -> Non
 @pytest.mark.parametrize("name", ["dash", "busybox", "bash"])
 @given(st.dictionaries(NAMES, st.binary(max_size=40).map(lambda value: value.replace(b"\0", b""))))
 def test_any_bytes_come_back_from_a_shell_as_they_were(name: str, values: dict[str, bytes]) -> None:
-    if name not in present():
-        pytest.skip(f"MC0601 {name} is not installed")
+    require(name in present(), "SHELL", f"{name} is not installed")
     wanted = {key: value.decode("utf-8", "surrogateescape") for key, value in values.items()}
     injected = tuple((key, value, "--env", (value,)) for key, value in wanted.items())
     environment = Environment("shell", (), (), (("inject", "", ()),), injected)

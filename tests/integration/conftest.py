@@ -12,6 +12,7 @@ from ordinary_user import RunAsUser, User, all_processes, credentials
 from readable import Checkout
 from small_images import give, make_image, make_python_image
 
+PIPES = {**dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE), "text": True}
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -107,16 +108,8 @@ def start(
     ) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [program, "exec", *options, image, "sh", "-c", script],
-            **{
-                "stdin": subprocess.PIPE,
-                "stdout": subprocess.PIPE,
-                "stderr": subprocess.PIPE,
-                "text": True,
-                "cwd": user.home,
-                "env": environment(user, warm),
-                **credentials(user),
-                **more,
-            },
+            **{**PIPES, "cwd": user.home, "env": environment(user, warm), **credentials(user)}
+            | more,
         )
         started.append(process)
         return process

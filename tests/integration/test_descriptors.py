@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from skipping import require
 
 Sh = Callable[..., subprocess.CompletedProcess[str]]
 # The shell's glob opens one descriptor more, so each is asked for by its number.
@@ -86,11 +88,10 @@ def test_the_init_holds_none_either(
     assert process.stdout
     assert process.stdout.readline() == "up\n"
     init = next(pid for pid, name in descendants(process.pid).items() if name == "minictr:init")
-    try:
-        held = {int(path.name) for path in Path(f"/proc/{init}/fd").iterdir()}
-    except PermissionError:  # its /proc files belong to root: be_unreadable
-        pytest.skip("ROOT: only root can look at the init's descriptors")
-    assert held == {0, 1, 2}
+    held = Path(f"/proc/{init}/fd")
+    # Its files in /proc belong to root: be_unreadable.
+    require(os.access(held, os.R_OK), "ROOT", "only root can look at the init's descriptors")
+    assert {int(path.name) for path in held.iterdir()} == {0, 1, 2}
 
 
 @pytest.mark.parametrize("redirect", ["<&-", ">&- 2>&-", "<&- 2>&-"])

@@ -11,6 +11,7 @@ import pytest
 from inside import read_mounts
 from ordinary_user import RunAsUser, User
 from readable import Checkout
+from skipping import require
 from small_images import give
 
 Sh = Callable[..., subprocess.CompletedProcess[str]]
@@ -207,10 +208,10 @@ def test_the_processors_are_the_callers(
     assert run_as_user(command, env={"MINICTR_CACHEDIR": str(warm)}).stdout == "1\n"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="ROOT: only root can enter a directory closed to all")
 def test_a_working_directory_below_a_closed_one_is_left_out_with_a_warning(
     run_as_user: RunAsUser, checkout: Checkout, cache: Path, image: Path, tmp_path: Path
 ) -> None:
+    require(os.geteuid() == 0, "ROOT", "only root can enter a directory closed to all")
     inner = tmp_path / "closed/inner"
     inner.mkdir(parents=True)
     inner.parent.chmod(0o700)

@@ -35,14 +35,7 @@ def lab(
     nothing_left: None,
 ) -> Lab:
     """The lab: $IMAGE, $SIF, $DIRECTORY, $CHROOT and $USER are set in its scripts."""
-    variables = {
-        "IMAGE": str(directory / "image"),
-        "SIF": str(directory / "good.sif"),
-        "DIRECTORY": str(directory / "empty"),
-        "CHROOT": str(directory / "chroot"),
-        "MINICTR_CACHEDIR": str(cache),
-        "MINICTR_DIAGNOSIS": "json",
-    }
+    variables = variables_of(directory, cache)
 
     def reset() -> None:
         for name in ("IMAGE", "DIRECTORY", "CHROOT"):
@@ -57,3 +50,15 @@ def lab(
     reset()
     path = f"{checkout.program.parent}:{tools(checkout.root)}:{SYSTEM_PATH}"
     return Lab(user, run_as_user, variables, path, reset)
+
+
+def variables_of(directory: Path, cache: Path) -> dict[str, str]:
+    """What the scripts find in their environment."""
+    return {
+        "IMAGE": str(directory / "image"),
+        "SIF": str(directory / "good.sif"),
+        "DIRECTORY": str(directory / "empty"),
+        "CHROOT": str(directory / "chroot"),
+        "MINICTR_CACHEDIR": str(cache),
+        "MINICTR_DIAGNOSIS": "json",
+    }

@@ -19,6 +19,7 @@ from image_files import (
     squashfs_with,
     whole_sif,
 )
+from skipping import require
 
 from minictr.image import sif
 from minictr.image.open import Image, architecture_of, open_image
@@ -116,8 +117,8 @@ def test_a_bad_file_is_refused_with_its_own_sentence(name: str) -> None:
 
 def test_every_file_of_the_shared_corpus_gives_what_its_table_says() -> None:
     folder = shared()
-    if folder is None:
-        pytest.skip("no shared corpus: set MINICTR_SHARED")
+    require(folder, "SHARED", "the corpus of SIF images is not here: set MINICTR_SHARED")
+    assert folder
     names = corpus(folder / "sifs")
     assert len(names) >= 45
     for name in names:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import shutil
 import socket
 import string
 import subprocess
@@ -22,6 +21,7 @@ from image_files import (
     refusal_of,
     whole_sif,
 )
+from skipping import require_program
 
 from minictr.image import sif
 from minictr.image.refusals import REFUSALS, printable, quoted, span
@@ -132,8 +132,8 @@ def shell(place: Path, command: str, path: str) -> None:
 @pytest.mark.parametrize("start", [b"", sif.LAUNCH])
 def test_the_fix_for_an_ext_file_system_copies_its_tree(tmp_path: Path, start: bytes) -> None:
     path = os.environ["PATH"] + ":/usr/sbin:/sbin"
-    if not shutil.which("mke2fs", path=path) or not shutil.which("debugfs", path=path):
-        pytest.skip("e2fsprogs (mke2fs, debugfs) is not installed")
+    for program in ("mke2fs", "debugfs"):
+        require_program(program, "EXT", "e2fsprogs")
     (tmp_path / "tree/etc").mkdir(parents=True)
     (tmp_path / "tree/etc/motd").write_text("hello\n")
     shell(tmp_path, "mke2fs -q -t ext3 -d tree made 2m", path)
@@ -203,10 +203,10 @@ def test_a_sif_whose_partition_is_not_primary(tmp_path: Path) -> None:
         (b"Bootstrap: docker\nFrom: alpine\n", "a definition file"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
         (b"\x1f\x8b" + bytes(60), "a gzip file"),
-        (gzip.compress(bare_squashfs()), "a gzip file with a squashfs inside"),
-        (gzip.compress(whole_sif()), "a gzip file with a SIF inside"),
-        (gzip.compress(tar("manifest.json")), "a gzip file with a tar file inside"),
-        (gzip.compress(b"text"), "a gzip file"),
+        (gzip.compress(bare_squashfs(), mtime=0), "a gzip file with a squashfs inside"),
+        (gzip.compress(whole_sif(), mtime=0), "a gzip file with a SIF inside"),
+        (gzip.compress(tar("manifest.json"), mtime=0), "a gzip file with a tar file inside"),
+        (gzip.compress(b"text", mtime=0), "a gzip file"),
         (bytes(5000), "zeros, as an unfinished download leaves them"),
         (b"<Error>AccessDenied</Error>", "text"),
         (("x" * 2047 + "é").encode(), "text"),

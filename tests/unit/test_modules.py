@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from skipping import require
 
 PROGRAM = """
 import sys
@@ -71,8 +72,8 @@ def test_a_file_that_others_can_write_is_not_read(package: Package) -> None:
     assert package.run() == ["first", "SourceFileLoader"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="ROOT: only root can give a file away")
 def test_a_file_of_somebody_else_is_not_read(package: Package) -> None:
+    require(os.geteuid() == 0, "ROOT", "only root can give a file away")
     package.run()
     os.chown(package.file(), 12345, 12345)
     assert package.run() == ["first", "SourceFileLoader"]

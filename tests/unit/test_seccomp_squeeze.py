@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 from pathlib import Path
@@ -10,6 +9,17 @@ from pathlib import Path
 import hypothesis
 import hypothesis.strategies as st
 import pytest
+from asked_of_filters import (
+    ARCHITECTURES,
+    all_arguments,
+    answers,
+    arguments,
+    around,
+    is_blind,
+    looked_at,
+    numbers,
+    words,
+)
 
 import minictr
 from minictr.refusal import Refusal
@@ -19,10 +29,6 @@ from minictr.runtime.profile import MACHINES, Profile, read_profile
 from minictr.runtime.squeeze import squeeze
 
 PROFILES = Path(minictr.__file__).parent / "profiles"
-ARCHITECTURES = (*bpf.AUDIT_ARCH.values(), 8)  # 8: MIPS, foreign to every profile here
-ALL = 0xFFFFFFFF
-EPERM, LOG = bpf.SECCOMP_RET_ERRNO | 1, bpf.SECCOMP_RET_LOG
-ARGUMENTS_AT = 16  # offset in struct seccomp_data
 
 OCI = {
     "defaultAction": "SCMP_ACT_ERRNO",
@@ -76,102 +82,6 @@ def programs(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[bytes, byt
     return before_and_after(profile(name, tmp_path), machine, keep)
 
 
-# --- what is asked ------------------------------------------------------------------------------
-
-
-def around(values: set[int]) -> list[int]:
-    return sorted({(value + more) & ALL for value in values for more in (-1, 0, 1)})
-
-
-def numbers(program: bytes) -> list[int]:
-    compared = {k for code, _, _, k in bpf.decoded(program) if code in bpf.COMPARE}
-    low = set(range(1201))
-    return sorted({*low, *(n | bpf.X32_BIT for n in low), *around(compared | {0, 1 << 31})})
-
-
-@functools.cache
-def words(program: bytes) -> dict[int, list[int]]:
-    """For each half of an argument that is looked at, values around all it is compared with."""
-    looked: dict[int, set[int]] = {}
-    word = 0
-    for code, _, _, constant in bpf.decoded(program):
-        if code == bpf.LOAD:
-            word = constant
-        elif word >= ARGUMENTS_AT and code not in (bpf.RETURN, bpf.JUMP):
-            bits = {1 << at for at in range(32) if constant >> at & 1} if code == bpf.AND else set()
-            if constant != ALL:
-                looked.setdefault(word, {0, ALL}).update(around({constant}), bits)
-    return {word: sorted(values) for word, values in looked.items()}
-
-
-def is_blind(program: bytes, architecture: int, number: int) -> bool:
-    """Whether a verdict is reached without a look at arguments, found as the kernel finds it.
-
-    seccomp_is_const_allow in kernel/seccomp.c, since Linux 5.11.
-    """
-    at, held, seen = 0, 0, {bpf.NUMBER_AT: number, bpf.ARCHITECTURE_AT: architecture}
-    while True:
-        code, true, false, constant = bpf.decoded(program)[at]
-        at += 1
-        if code == bpf.RETURN:
-            return True
-        if code == bpf.LOAD and constant not in seen:
-            return False
-        if code == bpf.LOAD:
-            held = seen[constant]
-        elif code == bpf.AND:
-            held &= constant
-        elif code == bpf.JUMP:
-            at += constant
-        else:
-            at += true if bpf.COMPARE[code](held, constant) else false
-
-
-def arguments(halves: dict[int, int]) -> tuple[int, ...]:
-    """Six arguments from their halves, by offset in struct seccomp_data."""
-    six = [0] * 6
-    for offset, value in halves.items():
-        index, high = divmod(offset - ARGUMENTS_AT, 8)
-        six[index] |= value << 8 * high
-    return tuple(six)
-
-
-def looked_at(program: bytes, architecture: int, number: int) -> set[int]:
-    """The halves of arguments that can be loaded for one call, whatever the arguments are."""
-    known = {bpf.NUMBER_AT: number, bpf.ARCHITECTURE_AT: architecture}
-    ahead: list[tuple[int, int | None]] = [(0, 0)]
-    reached: set[tuple[int, int | None]] = set()
-    found = set()
-    while ahead:
-        at, held = place = ahead.pop()
-        if place in reached:
-            continue
-        reached.add(place)
-        code, true, false, constant = bpf.decoded(program)[at]
-        if code == bpf.LOAD:
-            found |= {constant} - known.keys()
-            ahead.append((at + 1, known.get(constant)))
-        elif code == bpf.AND:
-            ahead.append((at + 1, None if held is None else held & constant))
-        elif code == bpf.JUMP:
-            ahead.append((at + 1 + constant, held))
-        elif code != bpf.RETURN:
-            taken = held is None or bpf.COMPARE[code](held, constant)
-            passed = held is None or not taken
-            ahead += [(at + 1 + true, held)] * taken + [(at + 1 + false, held)] * passed
-    return found
-
-
-def all_arguments(program: bytes, halves: set[int]) -> list[tuple[int, ...]]:
-    """Each value of each of some halves with all values of all others."""
-    values = itertools.product(*(words(program)[half] for half in halves))
-    return [arguments(dict(zip(halves, one, strict=True))) for one in values]
-
-
-def answers(program: bytes, calls: list[tuple[int, int, tuple[int, ...]]]) -> list[int]:
-    return [bpf.verdict(program, *call) for call in calls]
-
-
 # --- the same verdicts --------------------------------------------------------------------------
 
 
@@ -214,6 +124,7 @@ CONDITIONS = st.fixed_dictionaries(
         ),
     }
 )
+
 RULES = st.fixed_dictionaries(
     {
         "names": st.lists(
@@ -267,74 +178,3 @@ def test_the_native_abi_is_asked_for_first(tmp_path: Path) -> None:
     for machine in MACHINES:
         _, after = before_and_after(profile("default", tmp_path), machine, False)
         assert bpf.decoded(after)[1][3] == bpf.AUDIT_ARCH[machine]
-
-
-# --- programs of other shapes -------------------------------------------------------------------
-
-RETURN_LOG = bpf.INSTRUCTION.pack(bpf.RETURN, 0, 0, LOG)
-X86_64 = bpf.AUDIT_ARCH["x86_64"]
-
-
-def program(*instructions: tuple[int, int, int, int]) -> bytes:
-    return b"".join(bpf.INSTRUCTION.pack(*one) for one in instructions) + RETURN_LOG
-
-
-def test_jumps_over_more_than_255_instructions_reach_their_targets() -> None:
-    verdicts = {3 * n: bpf.SECCOMP_RET_ERRNO | n for n in range(900)}
-    before = bpf.in_order([bpf.by_number(("x86_64", "x86"), verdicts, LOG), RETURN_LOG], LOG)
-    after = squeeze(before, X86_64)
-    calls = [(architecture, n, ()) for architecture in ARCHITECTURES for n in range(2800)]
-    assert answers(after, calls) == answers(before, calls)
-
-
-def test_far_questions_about_arguments_are_reached_too() -> None:
-    """One question for all the even numbers of a long tree."""
-    lines = [(bpf.LOAD, 0, 0, bpf.NUMBER_AT)]
-    for n in range(600):
-        refuse = (bpf.RETURN, 0, 0, bpf.SECCOMP_RET_ERRNO | n)
-        ask = [(bpf.LOAD, 0, 0, 16), (bpf.EQUAL, 0, 1, 7), (bpf.RETURN, 0, 0, EPERM)]
-        body = [refuse] if n % 2 else [*ask, (bpf.RETURN, 0, 0, bpf.SECCOMP_RET_ALLOW)]
-        lines += [(bpf.EQUAL, 0, len(body), n), *body]
-    before = program(*lines)
-    after = squeeze(before, X86_64)
-    calls = [(X86_64, n, (a,)) for n in range(700) for a in (6, 7, 8, 1 << 32 | 7)]
-    assert answers(after, calls) == answers(before, calls)
-    assert len(after) < len(before)
-
-
-def test_many_flags_become_one_question() -> None:
-    lines = [(bpf.LOAD, 0, 0, 16)]
-    for bit in (0x10, 0x80, 0x4000):
-        lines += [(bpf.LOAD, 0, 0, 16), (bpf.AND, 0, 0, bit), (bpf.EQUAL, 0, 1, bit)]
-        lines += [(bpf.RETURN, 0, 0, EPERM)]
-    after = squeeze(program(*lines), X86_64)
-    assert (bpf.ANY_BIT, 0x4090) in {(code, k) for code, _, _, k in bpf.decoded(after)}
-    assert len(after) // 8 == 4
-
-
-def test_flags_of_other_arguments_or_with_other_verdicts_stay_apart() -> None:
-    lines = []
-    flags = [(16, 0x10, EPERM), (16, 0x80, 0), (24, 0x20, 0), (24, 0x40, 0), (20, 1, 0)]
-    for word, bit, answer in flags:
-        lines += [(bpf.LOAD, 0, 0, word), (bpf.AND, 0, 0, bit), (bpf.EQUAL, 0, 1, bit)]
-        lines += [(bpf.RETURN, 0, 0, answer)]
-    before = program(*lines)
-    bits = [0, 0x10, 0x20, 0x40, 0x80, 0x90, 1 << 32]
-    calls = [(X86_64, 1, pair) for pair in itertools.product(bits, bits)]
-    assert answers(squeeze(before, X86_64), calls) == answers(before, calls)
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        [(bpf.LOAD, 0, 0, bpf.NUMBER_AT), (bpf.AND, 0, 0, 0xFF), (bpf.EQUAL, 0, 0, 1)],
-        [(bpf.LOAD, 0, 0, bpf.NUMBER_AT), (bpf.ANY_BIT, 0, 0, 1)],
-        [(bpf.LOAD, 0, 0, bpf.ARCHITECTURE_AT), (bpf.AT_LEAST, 0, 0, X86_64)],
-        [(bpf.LOAD, 0, 0, bpf.ARCHITECTURE_AT), (bpf.EQUAL, 0, 0, 8)],
-    ],
-)
-def test_a_question_that_runs_of_numbers_cannot_answer_is_an_error(
-    lines: list[tuple[int, int, int, int]],
-) -> None:
-    with pytest.raises(ValueError, match="a filter asks of"):
-        squeeze(program(*lines), X86_64)

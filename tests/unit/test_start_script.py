@@ -1,82 +1,31 @@
-"""scripts/minictr: where it looks for the package, and that nothing of it shows to the program."""
+"""scripts/minictr: where it looks for the package."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import signal
 import subprocess
 from pathlib import Path
 
 import pytest
+from stand_in import (
+    PYTHON,
+    SCRIPT,
+    VERSION,
+    Told,
+    call,
+    make_checkout,
+    make_package,
+    make_script,
+    status,
+)
 
 from minictr import start
-
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "scripts/minictr"
-PYTHON = Path("/usr/bin/python3")
-VERSION = PYTHON.resolve().name  # python3.11
-BARE = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
-
-# Stands for the command line: says how it was called, and can end in every way that a command may.
-COMMAND_LINE = """
-import json, sys
-def main(called_as, arguments, environ):
-    match arguments[:1]:
-        case ["status"]: return int(arguments[1])
-        case ["exit"]: raise SystemExit("said at exit" if arguments[1] == "text" else 7)
-        case ["bug"]: raise ValueError("a bug")
-        case ["wait"]:
-            print("waiting", flush=True)
-            sys.stdin.read()
-        case ["shout"]:
-            while True: print("x" * 4096)
-        case ["import"]: return 0 if __import__(arguments[1]) else 1
-    told = [called_as, arguments, environ, __file__, sys.executable, sys.flags.no_site, sys.path]
-    print(json.dumps(told))
-    return 0
-"""
-
-
-def make_package(directory: Path) -> Path:
-    """A package `minictr` of this start script and the stand-in, in a new directory."""
-    (directory / "minictr/cli").mkdir(parents=True)
-    for name in ("__init__.py", "__main__.py", "start.py", "modules.py"):
-        shutil.copy(ROOT / "minictr" / name, directory / "minictr" / name)
-    (directory / "minictr/cli/__init__.py").touch()
-    (directory / "minictr/cli/main.py").write_text(COMMAND_LINE)
-    return directory
-
-
-def make_script(path: Path) -> Path:
-    """A copy of the start script, as an installation makes it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.copy(SCRIPT, path))
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The stand-in as a checkout, in a directory whose name needs quoting."""
-    directory = make_package(tmp_path / "a check'out")
-    make_script(directory / "scripts/minictr")
-    return directory
-
-
-class Told:
-    """What the stand-in said of its call."""
-
-    def __init__(self, output: str) -> None:
-        (self.called_as, self.arguments, self.environ, file, *rest) = json.loads(output)
-        self.package = Path(file).parents[2].resolve()
-        self.python, self.no_site, self.path = rest
-
-
-def call(*command: str | Path, env: dict[str, str] | None = None, cwd: str | Path = "/") -> Told:
-    """Run a start script to its end."""
-    done = subprocess.run(command, env=env or BARE, cwd=cwd, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    return Told(done.stdout)
+    """The stand-in as a checkout."""
+    return make_checkout(tmp_path)
 
 
 def test_a_checkout_is_started_from_its_scripts(checkout: Path) -> None:
@@ -164,12 +113,6 @@ def test_a_dependency_elsewhere_is_found_by_way_of_the_site_module(
     assert status(checkout, "import", "nowhere_at_all") == 125
 
 
-def status(checkout: Path, *arguments: str, name: str = "scripts/minictr") -> int:
-    """The exit status of a call that may fail."""
-    done = subprocess.run([checkout / name, *arguments], env=BARE, capture_output=True)
-    return done.returncode
-
-
 def test_symbolic_links_are_followed_and_give_the_name(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/absolute").symlink_to(checkout / "scripts/minictr")
@@ -222,112 +165,3 @@ def test_the_two_kinds_of_script_start_python_alike() -> None:
     assert written.splitlines()[0] == text.splitlines()[0]
     assert f" -c '{start.CODE}' " in written
     assert f" -X utf8 -IS -c '{start.CODE}' '/package' '/site' 'apptainer' \"$@\"" in text
-
-
-@pytest.mark.parametrize("runner", [["scripts/minictr"], ["python", "-m", "minictr"]])
-@pytest.mark.parametrize(
-    "environ",
-    [
-        {},
-        {"LC_CTYPE": "POSIX"},
-        {"LC_CTYPE": "C", "LANG": "de_DE.UTF-8"},
-        {"LC_ALL": "C"},
-        {"SHLVL": "4", "_": "/bin/old"},
-        {"BASH_FUNC_module%%": "() { echo loaded; }", "not.a-name": "1", "read": "x"},
-        {"BASH_FUNC_exec%%": "() { echo taken over; }", "BASH_ENV": "/etc/passwd", "ENV": "/x"},
-        {"LINES": "a\nb=c", "EMPTY": "", "LATIN": os.fsdecode(b"\xe9\xff"), "HIGH": "\N{SNOWMAN}"},
-    ],
-    ids=lambda environ: "-".join(environ) or "none",
-)
-def test_the_program_sees_the_callers_environment(
-    checkout: Path, environ: dict[str, str], runner: list[str]
-) -> None:
-    runner = [str(PYTHON if runner[0] == "python" else checkout / runner[0]), *runner[1:]]
-    told = call(*runner, env={**BARE, "PWD": str(checkout), **environ}, cwd=checkout)
-    expected = {**BARE, "PWD": str(checkout), **environ}
-    expected.pop("_", None)  # the shell's own word for what it starts
-    assert told.environ == expected
-
-
-def test_the_callers_python_variables_are_for_the_payload_alone(checkout: Path) -> None:
-    environ = {"PYTHONHOME": "/nonexistent", "PYTHONPATH": "/x", "PYTHONVERBOSE": "1"}
-    told = call(checkout / "scripts/minictr", env={**BARE, **environ})
-    assert environ.items() <= told.environ.items()
-    assert "/x" not in told.path
-
-
-def test_a_caller_without_any_variable_leaves_none_but_the_directory(checkout: Path) -> None:
-    script = checkout / "scripts/minictr"
-    done = subprocess.run([script], env={}, cwd="/usr", capture_output=True, text=True)
-    assert Told(done.stdout).environ == {"PWD": "/usr"}
-
-
-def test_a_module_of_the_working_directory_has_no_say(checkout: Path, tmp_path: Path) -> None:
-    for name in ("minictr", "posix", "sys", "json", "site", "sitecustomize", "usercustomize"):
-        (tmp_path / f"{name}.py").write_text("raise SystemExit('taken over')")
-    assert call(checkout / "scripts/minictr", cwd=tmp_path).package == checkout
-
-
-def test_an_argument_that_is_no_text_arrives_as_it_is(checkout: Path) -> None:
-    told = call(checkout / "scripts/minictr", os.fsdecode(b"\xff\xe9"))
-    assert os.fsencode(told.arguments[0]) == b"\xff\xe9"
-
-
-@pytest.mark.parametrize("wanted", [0, 1, 125, 255])
-def test_the_status_comes_back(checkout: Path, wanted: int) -> None:
-    assert status(checkout, "status", str(wanted)) == wanted
-
-
-def test_a_command_may_end_by_sys_exit(checkout: Path) -> None:
-    assert status(checkout, "exit", "number") == 7
-    done = subprocess.run(
-        [checkout / "scripts/minictr", "exit", "text"], env=BARE, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stderr) == (1, "said at exit\n")
-
-
-def test_a_bug_is_a_traceback_and_the_launchers_status(checkout: Path) -> None:
-    (checkout / "scripts/apptainer").symlink_to("minictr")
-    assert status(checkout, "bug") == 125
-    assert status(checkout, "bug", name="scripts/apptainer") == 255
-
-
-def test_a_closed_pipe_ends_the_program_quietly(checkout: Path) -> None:
-    script = checkout / "scripts/minictr"
-    with subprocess.Popen(
-        [script, "shout"], env=BARE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.read(10)
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 128 + signal.SIGPIPE
-
-
-def test_an_interrupt_ends_the_program_quietly(checkout: Path) -> None:
-    with subprocess.Popen(
-        [checkout / "scripts/minictr", "wait"],
-        env=BARE,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.readline() == b"waiting\n"
-        process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == b""
-        assert process.stdin is not None
-        process.stdin.close()
-    assert process.returncode == 128 + signal.SIGINT
-
-
-@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
-def test_a_closed_standard_stream_is_no_obstacle(checkout: Path, closed: tuple[int, ...]) -> None:
-    redirections = " ".join(f"{number}>&-" for number in closed)
-    done = subprocess.run(
-        ["sh", "-c", f'exec "$0" status 3 {redirections}', checkout / "scripts/minictr"],
-        env=BARE,
-    )
-    assert done.returncode == 3
