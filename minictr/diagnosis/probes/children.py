@@ -24,12 +24,14 @@ class Answer(Value):
     signal   the signal that ended the child before it could answer
     trouble  why there is no answer, "" where there is one
     made     whether there was a child at all
+    errno    with which clone(2) or pipe2(2) refused it
     """
 
     value: object = None
     signal: int = 0
     trouble: str = ""
     made: bool = True
+    errno: int = 0
 
 
 def ask(
@@ -39,19 +41,27 @@ def ask(
     patience: int = PATIENCE,
 ) -> Answer:
     """question(*arguments) as a child in new namespaces answers it within `patience` ms."""
-    reader, writer = posix.pipe2(posix.O_CLOEXEC)
+    try:
+        reader, writer = posix.pipe2(posix.O_CLOEXEC)
+    except OSError as error:
+        return _not_made("pipe2", error.errno or 0, ())
     try:
         child = clone(sum(FLAGS[kind] for kind in namespaces))
     except CallError as refused:
         posix.close(reader)
         posix.close(writer)
-        name = errno.errorcode.get(refused.errno, refused.errno)
-        what = f"with new namespaces ({' '.join(namespaces)})" if namespaces else ""
-        return Answer(trouble=f"no child {what} could be made: clone(2) gave {name}", made=False)
+        return _not_made("clone", refused.errno, namespaces)
     if child == 0:
         _answer(writer, question, arguments)
     posix.close(writer)
     return _heard(child, reader, patience)
+
+
+def _not_made(call: str, number: int, namespaces: tuple[str, ...]) -> Answer:
+    name = errno.errorcode.get(number, number)
+    what = f" with new namespaces ({' '.join(namespaces)})" if namespaces else ""
+    trouble = f"no child{what} could be made: {call}(2) gave {name}"
+    return Answer(trouble=trouble, made=False, errno=number)
 
 
 def _answer(writer: int, question: Callable[..., object], arguments: tuple[object, ...]) -> None:
