@@ -18,19 +18,19 @@ from _frozen_importlib_external import MAGIC_NUMBER, ExtensionFileLoader, PathFi
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import CodeType, ModuleType
+    from types import ModuleType
     from typing import TypeAlias
 
-    # (name, whether it is a package, its file, mtime_ns and size of that, code; None for an
-    # extension module)
-    Kept: TypeAlias = tuple[str, bool, str, int, int, CodeType | None]
+    # (name, whether it is a package, its file, mtime_ns and size of that, its code as marshal(3)
+    # writes it, which is not read until it is needed; b"" for an extension module)
+    Kept: TypeAlias = tuple[str, bool, str, int, int, bytes]
 
 # What a launch imports from beside the package; all else is built into the interpreter.
 BESIDE = ("__future__", "_ctypes")
 # Every launch runs what is imported up to this module; what comes later only some launches need.
 LAST = "minictr.cli.actions"
-# Imported by a launch that had to unpack an image, or failed: not worth keeping.
-UNUSUAL = ("minictr.image.cache", "minictr.diagnosis")
+# Imported by a launch that had to unpack an image or compile a profile, or failed: not worth keeping.
+UNUSUAL = ("minictr.image.cache", "minictr.runtime.profile", "minictr.diagnosis")
 
 
 def cache_directory(environ: dict[str, str]) -> str:
@@ -69,11 +69,13 @@ class KeptModules:
 
     kept    what the file holds, in the order in which it can be run
     found   what had to be searched for: the file is to be written again
+    form    the interpreter's magic number and the mtime_ns of this very file, which wrote the file
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, mtime_ns: int) -> None:
         self.path = path
-        self.kept = read(path)
+        self.form = (MAGIC_NUMBER, mtime_ns)
+        self.kept = read(path, self.form)
         self.found: list[str] = []
 
     @classmethod
@@ -81,7 +83,7 @@ class KeptModules:
         """Load what this Python's launches need of this package, and serve what is left."""
         here = posix.stat(__file__)
         name = f"{sys.implementation.cache_tag}-{here.st_dev:x}-{here.st_ino:x}"
-        modules = cls(f"{cache_directory(environ)}/code/{name}")
+        modules = cls(f"{cache_directory(environ)}/code/{name}", here.st_mtime_ns)
         if LAST in modules.kept:
             for record in modules.kept.values():
                 load(record, modules)
@@ -119,8 +121,8 @@ class KeptModules:
     def exec_module(self, module: "ModuleType") -> None:
         """Run the module's code in it."""
         code = self.kept[module.__name__][5]
-        if code is not None:
-            exec(code, module.__dict__)
+        if code:
+            exec(marshal.loads(code), module.__dict__)
 
     def save(self) -> None:
         """Write the file again when something was missing, where there is a cache to write to."""
@@ -128,7 +130,7 @@ class KeptModules:
             return
         kept = [*self.kept.values(), *(compiled(name) for name in self.found)]
         try:
-            write(self.path, marshal.dumps((MAGIC_NUMBER, kept), marshal.version))
+            write(self.path, marshal.dumps((self.form, kept), marshal.version))
         except (OSError, ValueError):  # no cache yet, a full disk: the next launch tries again
             return
 
@@ -144,7 +146,7 @@ def load(record: "Kept", loader: KeptModules) -> None:
     if name in sys.modules:
         return
     spec = spec_of(record, loader)
-    if code is None:
+    if not code:
         _load(spec)
         return
     module = type(sys)(name)
@@ -157,13 +159,13 @@ def load(record: "Kept", loader: KeptModules) -> None:
     parent, _, last = name.rpartition(".")
     if parent:
         setattr(sys.modules[parent], last, module)
-    exec(code, module.__dict__)
+    exec(marshal.loads(code), module.__dict__)
 
 
 def spec_of(record: "Kept", loader: KeptModules) -> ModuleSpec:
     """What the import system wants to know of a kept module."""
     name, package, origin, _, _, code = record
-    if code is None:
+    if not code:
         return ModuleSpec(name, ExtensionFileLoader(name, origin), origin=origin)
     spec = ModuleSpec(name, loader, origin=origin, is_package=package)  # type: ignore[arg-type]
     spec.has_location = True
@@ -177,15 +179,16 @@ def compiled(name: str) -> "Kept":
     spec = sys.modules[name].__spec__
     origin = str(spec.origin if spec else "")
     status = posix.stat(origin)
-    code = None
+    code = b""
     if spec and not isinstance(spec.loader, ExtensionFileLoader):
         with open(origin, "rb") as source:
-            code = compile(source.read(), origin, "exec", dont_inherit=True, optimize=2)
+            whole = compile(source.read(), origin, "exec", dont_inherit=True, optimize=2)
+        code = marshal.dumps(whole)
     package = bool(spec and spec.submodule_search_locations is not None)
     return name, package, origin, status.st_mtime_ns, status.st_size, code
 
 
-def read(path: str) -> "dict[str, Kept]":
+def read(path: str, form: tuple[bytes, int]) -> "dict[str, Kept]":
     """What the file holds; nothing where it is not there, not ours alone, damaged or stale."""
     try:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
@@ -195,8 +198,8 @@ def read(path: str) -> "dict[str, Kept]":
         status = posix.fstat(descriptor)
         if status.st_uid != posix.geteuid() or status.st_mode & 0o077:
             return {}
-        magic, kept = marshal.loads(posix.read(descriptor, status.st_size))
-        usable = magic == MAGIC_NUMBER and all(fresh(record) for record in kept)
+        written, kept = marshal.loads(posix.read(descriptor, status.st_size))
+        usable = written == form and all(fresh(record) for record in kept)
         return {record[0]: record for record in kept} if usable else {}
     except (
         OSError,

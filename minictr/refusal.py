@@ -8,13 +8,22 @@ class Refusal(Exception):
 
     code   a catalogue code ("MC0112"), or "usage" for a command line that cannot be read
     cause  one sentence that states the fact, naming the thing
-    proof  what was read and where: a byte range, a field, a path
+    proof  what was read and where: a byte range, a field, a path; one fact a line
     fix    an imperative sentence or a command that works; "" where there is none
+    fix_administrator  the same for who administers the machine
     """
 
-    def __init__(self, code: str, cause: str, proof: str = "", fix: str = "") -> None:
+    def __init__(
+        self,
+        code: str,
+        cause: str,
+        proof: str = "",
+        fix: str = "",
+        fix_administrator: str = "",
+    ) -> None:
         super().__init__(cause)
         self.code = code
         self.cause = cause
         self.proof = proof
         self.fix = fix
+        self.fix_administrator = fix_administrator

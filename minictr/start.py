@@ -45,9 +45,9 @@ def end(called_as: str, arguments: list[str]) -> None:
     """
     gc.disable()  # a launch makes no cycles worth collecting
     try:
-        take_standard_descriptors()
-        environ = environment()
-        modules = None if LAUNCHES.isdisjoint((called_as, *arguments)) else KeptModules.of(environ)
+        launches = not LAUNCHES.isdisjoint((called_as, *arguments))
+        environ = begin(launches)
+        modules = KeptModules.of(environ) if launches else None
         status = run(called_as, arguments, environ)
         flush()
         if modules:
@@ -56,10 +56,20 @@ def end(called_as: str, arguments: list[str]) -> None:
         status = 128 + 13  # SIGPIPE: `minictr plan ... | head` ends as any other program does
     except KeyboardInterrupt:
         status = 128 + 2
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        status = BUG if called_as == "minictr" else BUG_DROP_IN
+    except BaseException as error:
+        status = failed(called_as, arguments, error)
     posix._exit(status)
+
+
+def failed(called_as: str, arguments: list[str], error: BaseException) -> int:
+    """Report what kept us from beginning, or a mistake of our own; gives the exit status."""
+    refusals = sys.modules.get("minictr.refusal")
+    if refusals and isinstance(error, refusals.Refusal):
+        from minictr.cli.reports import refusal_at_start
+
+        return refusal_at_start(called_as, arguments, error)
+    sys.excepthook(*sys.exc_info())
+    return BUG if called_as == "minictr" else BUG_DROP_IN
 
 
 def take_standard_descriptors() -> None:
@@ -94,15 +104,26 @@ def flush() -> None:
             stream.flush()
 
 
-def environment() -> dict[str, str]:
-    """Give the caller's environment; bytes that are no UTF-8 become surrogates.
+def begin(launches: bool) -> dict[str, str]:
+    """Take the standard descriptors, and give the caller's environment. Raises Refusal."""
+    try:
+        take_standard_descriptors()
+        block = read_whole("/proc/self/environ")
+    except OSError as error:
+        from minictr.unready import environment_block
+
+        block = environment_block(error, launches)
+    return environment(block.decode("utf-8", "surrogateescape"))
+
+
+def environment(block: str) -> dict[str, str]:
+    """Give the variables of an environment; bytes that are no UTF-8 are surrogates.
 
     Where the caller's locale is C, Python sets LC_CTYPE in its own environment (PEP 538): a
     payload must not see that. proc(5) /proc/pid/environ is the environment as execve(2) left it.
     The start script's shell adds two variables of its own: `_`, the interpreter's path, and SHLVL,
     which is 0 exactly where the caller had none.
     """
-    block = read_whole("/proc/self/environ").decode("utf-8", "surrogateescape")
     environ: dict[str, str] = {}
     for entry in block.split("\0"):
         name, equals, value = entry.partition("=")
@@ -155,13 +176,19 @@ class RestOfThePath:
 def script_for(name: str, python: str, package: str, site: str) -> str:
     """Give the text of a start script for a fixed name and absolute paths, which looks for nothing.
 
+    The kernel starts the interpreter itself where its path fits a `#!` line, execve(2): blanks end
+    it, and 255 bytes are read. A shell in between costs a millisecond.
+
     name     what the program is called as: "singularity", "apptainer", ...
     python   the interpreter
     package  the directory that holds minictr/
     site     the directory that holds its dependencies
     """
-    words = " ".join(quote(word) for word in (CODE, package, site, name))
-    return f'#!/bin/bash -p\nexec {quote(python)} -X utf8 -IS -c {words} "$@"\n'
+    if len(python.encode()) < 200 and not set(python) & set(" \t\n"):
+        words = ["-c", package, site, name]
+        return f"#!{python} -ISXutf8\n" + CODE.replace("\n", f"\nsys.argv[:1] = {words!a}\n", 1)
+    shell = " ".join(quote(word) for word in (CODE, package, site, name))
+    return f'#!/bin/bash -p\nexec {quote(python)} -X utf8 -IS -c {shell} "$@"\n'
 
 
 def here() -> tuple[str, str, str]:

@@ -7,7 +7,7 @@ from minictr.cli.actions import prepare
 from minictr.cli.names import named
 from minictr.host import read_host
 from minictr.refusal import Refusal
-from minictr.runtime.launch import PHASES, Plan
+from minictr.runtime.launch import PHASES, Plan, spawns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,4 +52,8 @@ def held(plan: Plan, request: Request, phase: str) -> tuple[str, str]:
     process, privilege = HELD[phase]
     if phase == "execute" and request.fakeroot:
         privilege = "every capability, over the container's own namespaces only"
-    return ("payload" if process == "init" and not plan.init else process), privilege
+    if process == "init" and not plan.init:
+        process = "payload"
+    elif phase == "execute" and spawns(plan):
+        process = "init, which spawns the payload"
+    return process, privilege

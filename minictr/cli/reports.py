@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import posix
 
 from minictr.cli import messages
 from minictr.cli.names import named
@@ -35,6 +36,15 @@ def refusal(request: Request, refused: Refusal) -> int:
     if not refused.code.startswith("MC"):
         return messages.refuse(name, refused)
     return write(name, request.diagnosis, diagnose_refusal(refused), name.failure_status)
+
+
+def refusal_at_start(called_as: str, arguments: list[str], refused: Refusal) -> int:
+    """Report what was refused before the command line was read: its form is looked for by hand."""
+    given = " ".join(arguments).replace("--diagnosis=", "--diagnosis ")
+    as_object = posix.environ.get(b"MINICTR_DIAGNOSIS") == b"json" or "--diagnosis json" in given
+    name = named(called_as)
+    form = "json" if as_object else "text"
+    return write(name, form, diagnose_refusal(refused), name.failure_status)
 
 
 def refusal_of_a_command(name: Name, refused: Refusal) -> int:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import posix
 
-from minictr.runtime import environment, signals
-from minictr.runtime.files import execve
+from minictr.runtime import environment, seccomp, signals
+from minictr.runtime.files import execve, spawn
 from minictr.runtime.step import Process, Step
 from minictr.runtime.syscalls import CallError, seccomp_load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import ClassVar
 
-_ENOENT, _EACCES, _ENOEXEC, _ENOTDIR = 2, 13, 8, 20
+_ENOENT, _E2BIG, _EACCES, _ENOEXEC, _ENOTDIR = 2, 7, 13, 8, 20
 
 
 class TakeTerminal(Step):
@@ -37,9 +38,10 @@ class TakeTerminal(Step):
 class LoadFilter(Step):
     """Load the seccomp filter on this process, and so on all that it starts.
 
-    It comes last, when no step needs a call that the filter refuses; and in the payload rather
-    than in PID 1, whose work is not the payload's. The program was compiled before: loading it is
-    one call and needs no library.
+    It comes last, when no step needs a call that the filter refuses. A profile of the user's is
+    for the payload: PID 1 could not reap under one that refuses wait4(2). The built-in profiles
+    let PID 1 do its work. The program was compiled before: loading it is one call and needs no
+    library.
     """
 
     calls: ClassVar[str] = "seccomp(2) SECCOMP_SET_MODE_FILTER"
@@ -48,6 +50,9 @@ class LoadFilter(Step):
 
     def run(self, process: Process) -> None:
         seccomp_load(self.program)
+
+    def by_init(self) -> bool:
+        return self.profile in seccomp.BUILT_IN
 
     def operands(self) -> str:
         return f"{self.profile}, {len(self.program) // 8} instructions"
@@ -64,6 +69,9 @@ class EvaluateEnvironment(Step):
 
     def run(self, process: Process) -> None:
         process.environment = environment.evaluate(self.environment)
+
+    def by_init(self) -> bool:
+        return self.environment.method != "shell"  # Ctrl-C ends a script, and must not end PID 1
 
     def operands(self) -> str:
         return self.environment.method
@@ -82,16 +90,35 @@ class Execute(Step):
     command: tuple[str, ...]
 
     def run(self, process: Process) -> None:
+        self._start(process, execve)
+
+    def spawn(self, process: Process, blocked: set[int]) -> int:
+        """The same in a child that shares our memory until then: its pid. posix_spawn(3)."""
+
+        def start(path: str, words: list[str], variables: dict[str, str]) -> int:
+            return spawn(path, words, variables, setsigmask=blocked, setsigdef=signals.IGNORED)
+
+        return self._start(process, start)
+
+    def by_init(self) -> bool:
+        return True
+
+    def _start(
+        self, process: Process, start: Callable[[str, list[str], dict[str, str]], int]
+    ) -> int:
         variables = process.environment
         path = self.command[0]
         if "/" not in path:
             path = search(path, variables.get("PATH", ""))
         try:
-            execve(path, list(self.command), variables)
+            return start(path, list(self.command), variables)
         except CallError as refused:
+            if refused.errno == _E2BIG:  # only this process knows what scripts made of it
+                sizes = measure(path, self.command, variables)
+                raise CallError("execve", (path, sizes), _E2BIG) from None
             if refused.errno != _ENOEXEC or not _is_text(path):
                 raise
-            execve("/bin/sh", ["/bin/sh", path, *self.command[1:]], variables)
+            return start("/bin/sh", ["/bin/sh", path, *self.command[1:]], variables)
 
     def operands(self) -> str:
         return " ".join(self.command)
@@ -116,6 +143,26 @@ def search(name: str, path: str) -> str:
                 return candidate
             seen = _EACCES
     raise CallError("search", (name, path), seen)
+
+
+def measure(
+    path: str, command: tuple[str, ...], variables: dict[str, str]
+) -> tuple[int, int, int, str]:
+    """(bytes that execve(2) counts, strings, bytes of the longest with its NUL, which that is).
+
+    A variable is told by its name and "=", an argument by its number.
+    """
+    strings = [
+        (len(text.encode("utf-8", "surrogateescape")) + 1, str(number))
+        for number, text in enumerate(command)
+    ]
+    strings += [
+        (len(f"{name}={value}".encode("utf-8", "surrogateescape")) + 1, f"{name}=")
+        for name, value in variables.items()
+    ]
+    longest, which = max(strings)
+    total = sum(size for size, _ in strings) + 8 * len(strings)  # a pointer to each
+    return total + len(path.encode("utf-8", "surrogateescape")) + 1, len(strings), longest, which
 
 
 def _is_text(path: str) -> bool:

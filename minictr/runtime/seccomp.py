@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from minictr.runtime.filter import Filter
 
 # Of a cached file, and of what filter.py makes of a profile: raise it when either changes.
-_FORMAT = 2
-_BUILT_IN = ("default", "compat")
+FORMAT = 2
+BUILT_IN = ("default", "compat")
 _PROFILES = __file__.rpartition("/runtime/")[0] + "/profiles/"
 _LARGEST = 65536  # bytes of a cached file: 4096 instructions and what is said of them
 _RACY = 50_000_000  # nanoseconds; longer than the tick that file times are counted in
@@ -38,10 +38,10 @@ def filter_for(
     """
     if profile == "unconfined":
         return b""
-    path = _PROFILES + profile + ".toml" if profile in _BUILT_IN else profile
+    path = _PROFILES + profile + ".toml" if profile in BUILT_IN else profile
     machine = posix.uname()
     try:
-        name = _name(posix.stat(path), machine.machine, keep_capabilities)
+        name = name_of(posix.stat(path), machine.machine, keep_capabilities)
     except (OSError, ValueError):
         name = ""  # the compiler says what is wrong with the path
     if cache and name:
@@ -51,7 +51,8 @@ def filter_for(
     return _compiled(path, keep_capabilities, cache, name, say or _quiet)
 
 
-def _name(identity: posix.stat_result, machine: str, keep_capabilities: bool) -> str:
+def name_of(identity: posix.stat_result, machine: str, keep_capabilities: bool) -> str:
+    """The name of a cached filter: which profile, as which file it is known, and for what."""
     numbers = (
         identity.st_dev,
         identity.st_ino,
@@ -84,7 +85,7 @@ def _cached(file: str, name: str, release: str) -> bytes:
         return b""  # a write cut short by a full disk or a crash: marshal says so in five ways
     finally:
         posix.close(descriptor)
-    return bpf if head == (_FORMAT, name, release) and isinstance(bpf, bytes) else b""
+    return bpf if head == (FORMAT, name, release) and isinstance(bpf, bytes) else b""
 
 
 def _compiled(path: str, keep: bool, cache: str, name: str, say: Callable[[str], None]) -> bytes:
@@ -102,11 +103,11 @@ def _compiled(path: str, keep: bool, cache: str, name: str, say: Callable[[str],
     identity = posix.stat(path)
     # A change while it was read, or a second one within a tick of the clock files are dated by,
     # would keep the old text's filter under the new text's identity.
-    if _name(identity, machine.machine, keep) != name or began - identity.st_ctime_ns < _RACY:
+    if name_of(identity, machine.machine, keep) != name or began - identity.st_ctime_ns < _RACY:
         say(f"seccomp filter not cached: {path} changed this very moment")
     elif cache:
-        origin = (profile.digest, compiler.libseccomp_version(), compiled.by_number)
-        record = marshal.dumps((_FORMAT, name, machine.release, program, *origin))
+        origin = (profile.digest, compiler.libseccomp_version(), compiled.by_number, path)
+        record = marshal.dumps((FORMAT, name, machine.release, program, *origin))
         _keep(f"{cache}/filters", name, record, say)
     return program
 

@@ -18,6 +18,9 @@ FORWARDED = frozenset((
     _SIGXCPU, _SIGIO, _SIGPWR, *_REAL_TIME,
 ))  # fmt: skip
 _WAITED = FORWARDED | {_SIGCHLD}
+# The interpreter ignores these, and an ignored signal stays ignored over execve(2): `yes | head`
+# would never end.
+IGNORED = (_SIGPIPE, _SIGXFSZ)
 
 
 def expect_children() -> set[int]:
@@ -38,15 +41,20 @@ def block() -> None:
 def restore(blocked: set[int]) -> None:
     """Give the payload the caller's signal mask, and the signals that we changed their default.
 
-    The interpreter ignores SIGPIPE and SIGXFSZ, and an ignored signal stays ignored over
-    execve(2): `yes | head` would never end. It catches SIGINT, unless the caller ignored it: one
-    that is caught in the instant before execve(2) would be forgotten by it.
+    The interpreter catches SIGINT, unless the caller ignored it: one that is caught in the instant
+    before execve(2) would be forgotten by it.
     """
-    for number in (_SIGPIPE, _SIGXFSZ):
+    for number in IGNORED:
         _signal.signal(number, _signal.SIG_DFL)
     if _signal.getsignal(_SIGINT) != _signal.SIG_IGN:
         _signal.signal(_SIGINT, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, blocked)
+
+
+def hand_over(payload: int) -> None:
+    """Send a new payload what came for it before it was there, from the terminal as well."""
+    for number in _signal.sigpending() & FORWARDED:  # type: ignore[attr-defined]
+        posix.kill(payload, number)
 
 
 def supervise(payload: int, everyone: bool = False) -> int:

@@ -35,6 +35,10 @@ class Step(Value):
         """System calls only. Raises CallError."""
         raise NotImplementedError
 
+    def by_init(self) -> bool:
+        """Whether PID 1 can take this step of the payload in its stead, and so save a fork."""
+        return False
+
     def verb(self) -> str:
         return type(self).__name__
 

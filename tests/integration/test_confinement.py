@@ -91,6 +91,24 @@ def test_the_init_holds_no_capability_either(inside: Callable[..., str]) -> None
     assert status["NoNewPrivs"] == "1"
 
 
+def test_the_init_takes_the_last_steps_only_where_they_cannot_hinder_it(
+    minictr: Sh, image: Path, directory: Path
+) -> None:
+    profile = directory / "profile.json"
+    profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    profile.chmod(0o644)
+    for options, process in (
+        ([], "init, which spawns the payload"),
+        (["--security", f"seccomp:{profile}"], "payload"),
+        (["--no-pid"], "payload"),
+    ):
+        plan = minictr("plan", *options, image, "true").stdout
+        assert f"\nexecute   {process}; privilege: none\n" in plan
+    for options, mode in ([], "2"), (["--security", f"seccomp:{profile}"], "0"):
+        done = minictr("exec", *options, image, "grep", "^Seccomp:", "/proc/1/status")
+        assert done.stdout.split() == ["Seccomp:", mode]
+
+
 @pytest.mark.parametrize("options", [[], ["--fakeroot"]])
 @pytest.mark.parametrize("name", ["environ", "mem", "maps", "root/", "cwd/", "fd/0", "fdinfo/0"])
 def test_the_init_keeps_the_callers_secrets(sh: Sh, options: list[str], name: str) -> None:

@@ -148,19 +148,25 @@ def test_it_is_found_on_path(checkout: Path) -> None:
     assert Told(done.stdout).arguments == ["x"]
 
 
+@pytest.mark.parametrize("blank", ["", "with a blank"])
 def test_a_script_for_another_name_finds_everything_by_itself(
-    checkout: Path, tmp_path: Path
+    checkout: Path, tmp_path: Path, blank: str
 ) -> None:
+    python = tmp_path / blank / "python"
+    python.parent.mkdir(exist_ok=True)
+    python.symlink_to(PYTHON)
     script = tmp_path / "apptainer"
-    script.write_text(start.script_for("apptainer", str(PYTHON), str(checkout), "/nonexistent"))
+    script.write_text(start.script_for("apptainer", str(python), str(checkout), "/nonexistent"))
     script.chmod(0o755)
     told = call(script, "exec", "a 'b'")
     assert (told.package, told.called_as) == (checkout, "apptainer")
     assert told.arguments == ["exec", "a 'b'"]
+    first = script.read_text().splitlines()[0]
+    assert first == ("#!/bin/bash -p" if blank else f"#!{python} -ISXutf8")
 
 
-def test_the_two_kinds_of_script_start_python_alike() -> None:
-    text = start.script_for("apptainer", "/python", "/package", "/site")
+def test_the_kinds_of_script_start_python_alike() -> None:
+    text = start.script_for("apptainer", "/the python", "/package", "/site")
     written = SCRIPT.read_text()
     assert written.splitlines()[0] == text.splitlines()[0]
     assert f" -c '{start.CODE}' " in written
