@@ -7,6 +7,7 @@ import posix
 
 from minictr.diagnosis.catalogue import UNKNOWN, all_causes, stopping
 from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.probes.kernel_words import kernel_words
 from minictr.diagnosis.values import Cause, Diagnosis, Excluded, Proof, Unknown, Verdict
 from minictr.diagnosis.words import happened
 from minictr.host import Host
@@ -39,6 +40,7 @@ def diagnose(failure: Failure, plan: Plan, host: Host, request: Request) -> Diag
         if isinstance(verdict, Unknown):
             still_open.append((entry.code, entry.title, verdict.why))
     return known.replace(
+        failure=failure.replace(said=failure.said or interview.once(kernel_words, failure)),
         ruled_out=tuple(ruled_out),
         still_open=tuple(still_open),
         could_not_look=interview.unseen,

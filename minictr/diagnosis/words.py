@@ -136,9 +136,10 @@ def _not_mounted(failure: Failure) -> str:
         and not _on_host(source)
     ):
         return f"mount {source}->{target} error: mount source {source} doesn't exist"
+    why = death(failure) if failure.status else error_words(failure.errno)
     if source:
-        return f"mount {source}->{target} error: {error_words(failure.errno)}"
-    return f"{target} cannot be mounted: {error_words(failure.errno)}"
+        return f"mount {source}->{target} error: {why}"
+    return f"{target} cannot be mounted: {why}"
 
 
 def _on_host(path: str) -> bool:

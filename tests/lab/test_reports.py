@@ -106,8 +106,8 @@ def test_no_range_is_advised_that_the_caller_s_own_namespace_has_no_ids_for(lab:
 
 # Faults whose cause is not in the catalogue, each near to one that is.
 STRANGERS = {
-    "a mount refused by a filter": f"filtered --refuse mount -- {PLAIN}",
-    "pivot_root refused by a filter": f"filtered --refuse pivot_root --errno ENOSYS -- {PLAIN}",
+    "a mount refused by a filter": f"filtered --refuse mount --errno EFAULT -- {PLAIN}",
+    "pivot_root refused by a filter": f"filtered --refuse pivot_root --errno EFAULT -- {PLAIN}",
     "a FIFO as the command": 'mkfifo -m 0755 "$IMAGE/bin/fifo"; minictr exec "$IMAGE" /bin/fifo',
     "a loop of links": 'ln -s loop "$IMAGE/bin/loop"; minictr exec "$IMAGE" loop',
     "an empty program": """: >"$IMAGE/bin/empty"; chmod +x "$IMAGE/bin/empty"

@@ -19,7 +19,8 @@ from minictr.host import Fact, Host, read_host
 from minictr.refusal import Refusal
 from minictr.request import Request
 from minictr.runtime.launch import Failure, Plan
-from minictr.runtime.namespaces import CreateNamespaces, SetHostname
+from minictr.runtime.namespaces import CreateNamespaces
+from minictr.runtime.step import Step
 
 REQUEST = Request("exec", "image.sif", ("true",), "minictr", namespaces=("pid",))
 STEP = CreateNamespaces(("user", "mnt", "pid"))
@@ -161,10 +162,10 @@ def test_a_probe_that_fails_does_not_hide_the_failure() -> None:
 
 
 def test_a_step_without_causes_is_an_honest_unknown() -> None:
-    failure = Failure("isolate", 0, SetHostname("x"), "sethostname", ("x",), errno.EPERM)
+    failure = Failure("isolate", 0, Step(), "sethostname", ("x",), errno.EPERM)
     found = diagnose(failure, PLAN, read_host(), REQUEST)
     assert found.code == "MC0000"
-    assert "the catalogue has no cause that stops SetHostname" in as_text(found)
+    assert "the catalogue has no cause that stops Step" in as_text(found)
 
 
 def test_a_process_that_died_is_told_by_its_signal() -> None:

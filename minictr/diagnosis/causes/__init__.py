@@ -8,6 +8,7 @@ MODULES = (
     "image", "cache", "confine",
     "outer_filter", "limits", "chroot",
     "subids", "helpers", "capabilities", "loopback",
+    "mounts", "landlock", "mount_table",
     "binds", "proc", "directory",
     "execute", "executable", "programs",
 )  # fmt: skip

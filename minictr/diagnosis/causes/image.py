@@ -201,7 +201,8 @@ refused(
 
     Reproduction (an ordinary user; filtered is in tests/lab/tools):
 
-        filtered --refuse sethostname -- minictr exec --hostname inside "$IMAGE" true
+        filtered --refuse sethostname --errno EINVAL -- \\
+            minictr exec --hostname inside "$IMAGE" true
 
     Fix, user: look at the step's call and errno with its manual page; strace -f shows what came
     before. A report to minictr's authors with the whole text is welcome.

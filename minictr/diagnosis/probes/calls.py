@@ -21,7 +21,7 @@ _CLONE_SIGHAND = 0x00000800
 _SIGCHLD = 17
 _SOCK_DGRAM = 2
 _NO_SOCK_FLAG = 0x10
-_FSCONFIG_CMD_CREATE = 6
+_FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 _AT_FDCWD = -100
 _STATX_ATTR_MOUNT_ROOT = 0x2000  # include/uapi/linux/stat.h; known since Linux 5.8
 
@@ -87,14 +87,19 @@ class MountAnswer(Value):
     words: str = ""
 
 
-def try_mount(kind: str) -> MountAnswer:
+def try_mount(kind: str, options: str = "") -> MountAnswer:
     """Make a mount of a file system type and drop it again: fsopen(2), fsconfig(2), fsmount(2).
 
+    options  as mount(2) takes them
     The mount is attached nowhere. When a call fails the descriptor holds the kernel's words.
     """
     filesystem = raw(_FSOPEN, kind.encode() + b"\0", 0)
     if filesystem < 0:
         return MountAnswer("fsopen", -filesystem)
+    for option in options.split(",") if options else ():
+        refused = _set_option(filesystem, *option.partition("=")[::2])
+        if refused:
+            return MountAnswer("fsconfig", refused, _words(filesystem))
     created = raw(_FSCONFIG, filesystem, _FSCONFIG_CMD_CREATE, 0, 0, 0)
     if created < 0:
         return MountAnswer("fsconfig", -created, _words(filesystem))
@@ -102,6 +107,13 @@ def try_mount(kind: str) -> MountAnswer:
     if mount < 0:
         return MountAnswer("fsmount", -mount, _words(filesystem))
     return MountAnswer("", 0)
+
+
+def _set_option(filesystem: int, name: str, value: str) -> int:
+    """0 or the errno. A name alone is a flag to the kernel."""
+    key, text = (word.encode("utf-8", "surrogateescape") + b"\0" for word in (name, value))
+    command = _FSCONFIG_SET_STRING if value else _FSCONFIG_SET_FLAG
+    return max(-raw(_FSCONFIG, filesystem, command, key, text if value else 0, 0), 0)
 
 
 def _words(descriptor: int) -> str:

@@ -1,0 +1,89 @@
+"""Asks whether this process is in a Landlock domain: no file says so, but the kernel counts."""
+
+from __future__ import annotations
+
+import errno
+import posix
+
+from minictr.diagnosis.probes.ancestry import Ancestor
+from minictr.diagnosis.probes.mount_calls import number_of
+from minictr.host import read_fact
+from minictr.runtime.syscalls import prctl, raw
+from minictr.value import Value
+
+_CREATE_RULESET, _RESTRICT_SELF = 444, 446
+_MAKE_SOCK = (1 << 9).to_bytes(8, "little")  # struct landlock_ruleset_attr: handled_access_fs
+MOST = 16  # LANDLOCK_MAX_NUM_LAYERS, security/landlock/limits.h
+_CONTRADICTION = (1 << 20) | (1 << 18)  # MS_SHARED, MS_PRIVATE
+
+
+class Refusals(Value):
+    """The errnos of three calls in a mount namespace of one's own, and what they are without LSM.
+
+    mount       of nothing on /, with flags that contradict each other: EINVAL
+    pivot_root  of paths that no process has, after the capability: EFAULT
+    pivot       of / to itself: EBUSY or EINVAL
+    """
+
+    mount: int
+    pivot_root: int
+    pivot: int
+
+    @property
+    def by_landlock(self) -> bool:
+        """Both hooks refuse, with the errno that Landlock gives, and the capability is there."""
+        return (self.mount, self.pivot_root, self.pivot) == (
+            errno.EPERM, errno.EFAULT, errno.EPERM,
+        )  # fmt: skip
+
+
+def layers_left() -> int:
+    """How many more domains fit into this one; minus the errno. For a child: it is left in them."""
+    ruleset = raw(_CREATE_RULESET, _MAKE_SOCK, len(_MAKE_SOCK), 0)
+    if ruleset < 0:
+        return ruleset
+    prctl("PR_SET_NO_NEW_PRIVS", 1)
+    for layer in range(4 * MOST):
+        answer = raw(_RESTRICT_SELF, ruleset, 0)
+        if answer < 0:
+            return layer if answer == -errno.E2BIG else answer
+    return 4 * MOST
+
+
+def refusals() -> tuple[int, int, int]:
+    """The numbers of Refusals; for a child in new user and mount namespaces."""
+    mount, pivot_root = number_of("mount"), number_of("pivot_root")
+    return (
+        -raw(mount, 0, b"/\0", 0, _CONTRADICTION, 0),
+        -raw(pivot_root, 1, 1),
+        -raw(pivot_root, b"/\0", b"/\0"),
+    )
+
+
+def outside(chain: tuple[Ancestor, ...]) -> Ancestor | None:
+    """The nearest process above whose domain is not ours, None where nobody can say.
+
+    A process in a domain may look at those of its own domain only (PTRACE_MODE_READ). So one of the
+    same user, without more capabilities, into which it may not look is outside. It might be in one
+    around that domain; without no_new_privs it is in none, as a domain asks for that.
+    """
+    own = _permitted(chain[0].pid) if chain else 0
+    for one in chain[1:]:
+        try:
+            same_user = posix.stat(f"/proc/{one.pid}").st_uid == posix.geteuid()
+            if not same_user or one.no_new_privs or _permitted(one.pid) & ~own:
+                continue
+            posix.readlink(f"/proc/{one.pid}/ns/user")
+        except PermissionError:
+            return one
+        except OSError:  # it has ended
+            continue
+    return None
+
+
+def _permitted(pid: int) -> int:
+    """Its permitted capabilities; all of them where they cannot be read."""
+    for line in read_fact(f"/proc/{pid}/status").text.splitlines():
+        if line.startswith("CapPrm:"):
+            return int(line.split()[1], 16)
+    return -1

@@ -1,0 +1,139 @@
+"""Faults of the mounts themselves: a filter, a sandbox, a full table, a covered /proc."""
+
+from __future__ import annotations
+
+from lab.bench import Case
+
+PLAIN = 'minictr exec "$IMAGE" true'
+MOUNT_POINTS = """mkdir "$IMAGE/dev" "$IMAGE/proc" "$IMAGE/sys" "$IMAGE/etc"
+    touch "$IMAGE/etc/passwd" "$IMAGE/etc/group" "$IMAGE/etc/resolv.conf" """
+WHOLE = "--no-home --no-mount home,cwd,tmp,bind-paths"
+# Mounts that double again and again, below a directory of which few are counted anywhere else.
+DOUBLED = """mount -t tmpfs none "$DIRECTORY"
+    until [ "$full" ]; do
+        i=$((i + 1)); mkdir "$DIRECTORY/$i"
+        mount --rbind "$DIRECTORY" "$DIRECTORY/$i" 2>/dev/null || full=yes
+    done"""
+HALVES = '"$DIRECTORY/$((i - 1))" "$DIRECTORY/$((i - 2))"'
+BIND = 'minictr exec --bind "$DIRECTORY" "$IMAGE" true'
+BIND_ELSEWHERE = 'minictr exec --bind "$DIRECTORY:/data:ro" "$IMAGE" true'
+WITHOUT_SETATTR = "filtered --refuse mount_setattr --errno ENOSYS --"
+
+CASES = [
+    Case(
+        "MC0406",
+        proof=("refuses mount(2)", "is answered with EPERM", "Seccomp 2", "has 0"),
+        fix=("Start minictr from ", "that process has not got the filter", "allows mount"),
+        repaired=PLAIN,
+        near=f"filtered --refuse setns,sethostname -- {PLAIN}",
+    ),
+    Case(
+        "MC0406",
+        name="ended",
+        script=f"filtered --refuse mount --errno KILL -- {PLAIN}",
+        proof=("ends what calls mount(2)", "with signal 31 (SIGSYS)"),
+        repaired=PLAIN,
+        # Ended as well, by a call that no step of ours is known to make.
+        near=f"filtered --refuse chdir --errno KILL -- {PLAIN}",
+        instead="MC0000",
+    ),
+    Case(
+        "MC0406",
+        name="binds",
+        script=f"filtered --refuse mount:bind --errno EACCES -- {PLAIN}",
+        proof=("refuses mount(2) with the flags 0x5000", "is answered with EACCES"),
+        repaired=PLAIN,
+        # A bind that the kernel refuses, beside a filter.
+        near='filtered --refuse setns -- minictr exec --bind /nosuch "$IMAGE" true',
+        instead="MC0401",
+    ),
+    Case(
+        "MC0406",
+        name="pivot-root",
+        script=f"filtered --refuse pivot_root,umount2 --errno ENOSYS -- {PLAIN}",
+        proof=("refuses pivot_root(2)", "answered by no kernel either: umount2(2)"),
+        fix=("allows pivot_root, umount2",),
+        repaired=PLAIN,
+        near=f"filtered --refuse pivot_root --errno EFAULT -- {PLAIN}",
+        instead="MC0000",
+    ),
+    Case(
+        "MC0406",
+        name="pretended",
+        script=f"filtered --refuse pivot_root --errno 0 -- {PLAIN}",
+        proof=("only pretends to carry out pivot_root(2)", "is answered with success"),
+        repaired=PLAIN,
+        near=f"filtered --refuse setns --errno 0 -- {PLAIN}",
+    ),
+    Case(
+        "MC0406",
+        name="umount",
+        script=f"filtered --refuse umount2 -- {PLAIN}",
+        proof=("refuses umount2(2)",),
+        repaired=PLAIN,
+        near=f"filtered --refuse setns -- {PLAIN}",
+    ),
+    Case(
+        "MC0406",
+        name="setattr",
+        prepare=MOUNT_POINTS,
+        script=f'{WITHOUT_SETATTR} minictr exec {WHOLE} "$IMAGE" true',
+        proof=("refuses mount_setattr(2)", "is answered with ENOSYS"),
+        fix=("minictr exec --writable-tmpfs ", "allows mount_setattr"),
+        repaired=f'{WITHOUT_SETATTR} sh -c "$USER_FIX"',
+        near=f"filtered --refuse setns --errno ENOSYS -- {PLAIN}",
+    ),
+    Case(
+        "MC0407",
+        proof=("refuses sethostname(2)", "is answered with EPERM"),
+        fix=("minictr exec {image} true", "allows sethostname"),
+        repaired='filtered --refuse sethostname -- sh -c "$USER_FIX"',
+        near='filtered --refuse setns -- minictr exec --hostname inside "$IMAGE" true',
+    ),
+    Case(
+        "MC0407",
+        name="ended",
+        script="filtered --refuse sethostname --errno KILL -- "
+        'minictr exec --hostname inside "$IMAGE" true',
+        proof=("ends what calls sethostname(2)",),
+        repaired='filtered --refuse sethostname --errno KILL -- sh -c "$USER_FIX"',
+        near=f"filtered --refuse sethostname --errno KILL -- {PLAIN}",
+    ),
+    Case(
+        "MC0408",
+        proof=("one domain", "could enter 15 more", "pivot_root(2) of / EPERM", "is not in the"),
+        fix=("Start minictr from sh (pid ", "is not in the sandbox"),
+        repaired=PLAIN,
+        # A domain that handles no access to files.
+        near=f"landlocked --network -- {PLAIN}",
+    ),
+    Case(
+        "MC0408",
+        name="full",
+        script=f"landlocked --network -- landlocked --layers 15 -- sh -c '{PLAIN}; exit \"$?\"'",
+        proof=("16 domains, one in another", "could enter 0 more"),
+        fix=(", not through sh (pid ",),
+        repaired=PLAIN,
+        # In a domain, and a filter refuses the same with the same errno.
+        near=f"landlocked --network -- filtered --refuse mount -- {PLAIN}",
+        instead="MC0406",
+    ),
+    Case(
+        "MC0409",
+        proof=("and fs.mount-max is ", "mounts at or below {directory}"),
+        fix=("umount -l {directory}", "sysctl -w fs.mount-max="),
+        repaired=f"""unshare -Urm sh -ec '{DOUBLED}
+            eval "$USER_FIX"; {BIND}'""",
+        near=f"unshare -Urm sh -c '{DOUBLED}; umount -l {HALVES}; {BIND}'",
+    ),
+    Case(
+        "MC0409",
+        name="read-only",
+        script=f"unshare -Urm sh -c '{DOUBLED}; {BIND_ELSEWHERE}'",
+        proof=("and fs.mount-max is ",),
+        repaired=f"unshare -Urm sh -ec '{DOUBLED}; eval \"$USER_FIX\"; {BIND}'",
+        # The same errno, and the kernel was not asked.
+        near=f"filtered --refuse mount:bind --errno ENOSPC -- {PLAIN}",
+        instead="MC0406",
+    ),
+]
