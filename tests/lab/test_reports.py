@@ -12,6 +12,11 @@ from lab.cases.common import AS_USER, BECOME, HELPERS, MANY, NETWORK
 NO_USER_NAMESPACES = "echo 0 >/proc/sys/user/max_user_namespaces"
 LIMITED = f"unshare -Ur sh -c '{NO_USER_NAMESPACES}; exec \"$@\"' sh"
 PLAIN = 'minictr exec "$IMAGE" true'
+# A namespace that only an open file holds is at the limit: nobody sees whose it is.
+HIDDEN_HOLDER = f"""unshare -Ur sh -c 'echo 1 >/proc/sys/user/max_user_namespaces
+    unshare -U sleep 5 & sleep 1; exec 3</proc/$!/ns/user; kill $!; wait; {PLAIN}'"""
+OUTER_LIMIT = f"""unshare -Ur sh -c 'echo 1 >/proc/sys/user/max_user_namespaces
+    unshare -Ur {PLAIN}'"""
 WITHOUT_SUBUIDS = 'private-etc; sed -i "/^$USER:/d" /etc/subuid'
 WEAK_HELPER = """install -m 0755 /usr/bin/newuidmap "$DIRECTORY/newuidmap"
     mount --bind "$DIRECTORY/newuidmap" /usr/bin/newuidmap"""
@@ -66,15 +71,15 @@ def test_of_two_faults_the_first_is_reported_and_the_second_announced(lab: Lab, 
 
 
 def test_an_unknown_cause_says_what_was_ruled_out_and_how(lab: Lab) -> None:
-    outcome = lab.run('unshare -U minictr exec "$IMAGE" true')
+    outcome = lab.run(HIDDEN_HOLDER)
     assert outcome.code == "MC0000"
     assert outcome.report["cause"] is None
     ruled_out = outcome.report["ruled_out"]
     assert isinstance(ruled_out, list)
     how = {entry["code"]: entry["how"] for entry in ruled_out}
     assert "EINVAL as without a filter" in how["MC0204"]
-    assert how["MC0201"] == "it gives ENOSPC, not EPERM"
-    assert "a mount begins at /" in how["MC0203"]
+    assert how["MC0201"] == "/proc/sys/user/max_user_namespaces reads 1"
+    assert how["MC0203"] == "it gives EPERM, not ENOSPC"
 
 
 def test_what_cannot_be_looked_at_is_said_and_not_taken_for_absence(lab: Lab) -> None:
@@ -163,6 +168,7 @@ def test_under_a_drop_in_name_the_first_line_is_what_clients_expect(
     [
         f"filtered --refuse clone:user -- {PLAIN}",
         f"unshare -U {PLAIN}",
+        OUTER_LIMIT,
         f"filtered --refuse ioctl:SIOCSIFFLAGS -- {NETWORK}",
         """unshare -Urm sh -c 'mount --bind /dev/null /proc/uptime; minictr exec "$IMAGE" true'""",
         'minictr exec "$IMAGE" nosuch',

@@ -92,7 +92,9 @@ def test_every_cause_that_is_probed_has_a_case_in_the_lab() -> None:
 
 def test_causes_are_asked_for_in_the_order_in_which_the_kernel_meets_them() -> None:
     asked = [entry.code for entry in stopping("CreateNamespaces")]
-    assert asked == ["MC0204", "MC0201", "MC0202", "MC0203"]
+    first = ["MC0204", "MC0201", "MC0202", "MC0205", "MC0206", "MC0207", "MC0203"]
+    then = ["MC0208", "MC0209", "MC0210", "MC0211"]
+    assert [code for code in asked if code in (*first, *then)] == first + then
 
 
 def test_the_page_has_every_code_once() -> None:

@@ -98,7 +98,7 @@ def _limit(interview: Interview, kind: str) -> Verdict:
     if can_go_without(interview.request, kind):
         again_without = again(interview.request, WITHOUT[kind])
     files = sysctl_files(interview.host, key)
-    fix = f"sysctl -w {key}={_usual(interview, kind)}"
+    fix = f"sysctl -w {key}={usual(interview, kind)}"
     if files:
         fix += f"\nChange it in {files[0].partition(':')[0]}, too: that file sets it at each start."
     return Proof(
@@ -109,7 +109,7 @@ def _limit(interview: Interview, kind: str) -> Verdict:
     )
 
 
-def _usual(interview: Interview, kind: str) -> str:
+def usual(interview: Interview, kind: str) -> str:
     """A limit such as the kernel sets: that of the other kinds, which start with the same."""
     others = (interview.fact(f"/proc/sys/user/max_{other}_namespaces") for other in FLAGS)
     values = [int(fact.text) for fact in others if fact.text.strip().isdecimal()]

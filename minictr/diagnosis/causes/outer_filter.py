@@ -54,6 +54,10 @@ def outer_filter(interview: Interview) -> Verdict:
 
     Sources: seccomp(2); clone(2), EINVAL; kernel/fork.c, copy_process.
     """
+    if interview.failure.errno == errno.EINVAL:  # asked in vain, a kernel says the same
+        filtered = any(one.seccomp for one in interview.once(ancestry)[:1])
+        said = "a filter that answers EINVAL speaks as the kernel does"
+        return Unknown(said) if filtered else Excluded("this process has no filter")
     kinds = interview.plan.enter[0].__dict__["kinds"]
     shown = f"clone({hex(vain_flags(kinds))})"
     answer = interview.once(_vain_answer, kinds)

@@ -15,7 +15,7 @@ CASES = [
         # An outer namespace's limit gives the same errno; ours reads 2147483647.
         near="""unshare -Ur sh -c 'echo 1 >/proc/sys/user/max_user_namespaces
             unshare -Ur minictr exec "$IMAGE" true'""",
-        instead="MC0000",
+        instead="MC0206",
     ),
     Case(
         "MC0202",
@@ -54,7 +54,7 @@ CASES = [
             sh -c "$ADMINISTRATOR_FIX" <"$DIRECTORY/go" """,
         # The same errno, because the caller's uid has no number in its namespace.
         near=f"""{AS_USER} unshare -U minictr exec "$IMAGE" true""",
-        instead="MC0000",
+        instead="MC0208",
     ),
     Case(
         "MC0203",
@@ -79,7 +79,7 @@ CASES = [
         repaired='minictr exec "$IMAGE" true',
         # There is a filter, and the kernel refuses for another reason with the same errno.
         near='filtered --refuse setns -- unshare -U minictr exec "$IMAGE" true',
-        instead="MC0000",
+        instead="MC0208",
     ),
     Case(
         "MC0204",
