@@ -41,6 +41,10 @@ VARIABLE = (
     (r"import pyseccomp: .*$", "import pyseccomp: WHY"),
     (r"(lib\w+\.so)[\d.]+", r"\1.N"),
     (r"asks for \d+ bytes", "asks for N bytes"),
+    (r"have \d+ bytes, and", "have N bytes, and"),
+    (r"\d+ strings, (.*): \d+ bytes", r"N strings, \1: N bytes"),
+    (r'(execve\("/bin/true", \[).*\]', r"\1SIZES]"),
+    (r"--pid=\d+", "--pid=N"),
 )
 
 

@@ -113,20 +113,9 @@ def test_no_range_is_advised_that_the_caller_s_own_namespace_has_no_ids_for(lab:
 STRANGERS = {
     "a mount refused by a filter": f"filtered --refuse mount --errno EFAULT -- {PLAIN}",
     "pivot_root refused by a filter": f"filtered --refuse pivot_root --errno EFAULT -- {PLAIN}",
-    "a FIFO as the command": 'mkfifo -m 0755 "$IMAGE/bin/fifo"; minictr exec "$IMAGE" /bin/fifo',
-    "a loop of links": 'ln -s loop "$IMAGE/bin/loop"; minictr exec "$IMAGE" loop',
-    "an empty program": """: >"$IMAGE/bin/empty"; chmod +x "$IMAGE/bin/empty"
-        minictr exec "$IMAGE" empty""",
-    "a closed directory": """mkdir "$IMAGE/closed"; cp "$IMAGE/bin/busybox" "$IMAGE/closed/true"
-        chmod 0 "$IMAGE/closed"; minictr exec "$IMAGE" /closed/true""",
-    "a #! line too long": """printf '#!/%0300d\n' 1 >"$IMAGE/bin/long"; chmod +x "$IMAGE/bin/long"
-        minictr exec "$IMAGE" long""",
-    "a name too long": 'minictr exec "$IMAGE" "/$(printf %0300d 1)"',
     "no room for processes": f"{PLAIN}; bash -c 'ulimit -u 1; {PLAIN}'",
     "no room for the compiler of filters": f"bash -c 'ulimit -u 1; {PLAIN}'",
     "a read-only /proc": f"unshare -Urmpf sh -c 'mount -t proc -o ro proc /proc; {PLAIN}'",
-    "a program on a noexec mount": """unshare -Urm sh -c 'mount -t tmpfs -o noexec none /mnt
-        cp "$IMAGE/bin/busybox" /mnt/true; minictr exec -B /mnt "$IMAGE" /mnt/true'""",
 }
 
 

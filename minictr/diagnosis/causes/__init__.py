@@ -10,7 +10,7 @@ MODULES = (
     "subids", "helpers", "capabilities", "loopback",
     "mounts", "landlock", "mount_table",
     "binds", "proc", "directory",
-    "execute", "executable", "programs",
+    "execute", "paths", "executable", "denied", "noexec", "programs", "formats", "arguments",
 )  # fmt: skip
 
 for _name in MODULES:

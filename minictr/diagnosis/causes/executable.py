@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import posix
 import stat
 
@@ -12,6 +11,7 @@ from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.command import absolute, candidates
 from minictr.diagnosis.probes.inside import host_path
+from minictr.diagnosis.probes.permission import may_execute
 from minictr.diagnosis.probes.program import read_program
 from minictr.diagnosis.probes.walk import Walk, walk
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
@@ -94,7 +94,7 @@ def not_executable(interview: Interview) -> Verdict:
     assert status
     if posix.statvfs(root + place.reached).f_flag & _ST_NOEXEC:
         return Excluded(f"{place.reached} lies on a noexec mount, whatever its mode is")
-    if _may_execute(interview, root + place.reached, status):
+    if may_execute(interview, root + place.reached, status):
         return Excluded(f"{place.reached} is executable: mode {status.st_mode & 0o7777:04o}")
     mode = f"mode {status.st_mode & 0o7777:04o}, owner {status.st_uid}, group {status.st_gid}"
     return Proof(
@@ -102,23 +102,6 @@ def not_executable(interview: Interview) -> Verdict:
         (f"stat({place.reached}) in the container: {mode}",),
         fix_user=_make_executable(interview, root, place),
     )
-
-
-def _may_execute(interview: Interview, path: str, status: os.stat_result) -> bool:
-    """Whether the payload may: it has the caller's ids and no capability over files."""
-    if not status.st_mode & 0o111:
-        return False
-    if interview.host.uid:
-        return posix.access(path, posix.X_OK, effective_ids=True)
-    return interview.request.fakeroot or bool(_bits(interview, status) & 1)
-
-
-def _bits(interview: Interview, status: os.stat_result) -> int:
-    """The rwx bits that count for root without capabilities."""
-    if status.st_uid == 0:
-        return status.st_mode >> 6
-    groups = (interview.host.gid, *interview.host.groups)
-    return status.st_mode >> 3 if status.st_gid in groups else status.st_mode
 
 
 def _make_executable(interview: Interview, root: str, place: Walk) -> str:

@@ -7,11 +7,12 @@ import errno
 from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.probes.command import directory, how_reached, last
 from minictr.diagnosis.probes.inside import host_path
-from minictr.diagnosis.probes.program import Program, chain, runs_here
+from minictr.diagnosis.probes.program import Program, runs_here, seen_from
 from minictr.diagnosis.probes.surroundings import distribution
 from minictr.diagnosis.probes.walk import walk
-from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
+from minictr.diagnosis.values import Excluded, Proof, Verdict
 from minictr.host import read_fact
 from minictr.image.refusals import quoted
 from minictr.image.tree import resolve
@@ -50,7 +51,7 @@ def carriage_return(interview: Interview) -> Verdict:
 
     Sources: execve(2), "Interpreter scripts"; fs/binfmt_script.c.
     """
-    script = _last(interview, "script")
+    script = last(interview, "script")
     if not isinstance(script, Program):
         return script
     if not script.wants.endswith("\r"):
@@ -94,10 +95,12 @@ def interpreter_missing(interview: Interview) -> Verdict:
 
     Sources: execve(2), ENOENT and "Interpreter scripts"; fs/binfmt_script.c.
     """
-    script = _last(interview, "script")
+    script = last(interview, "script")
     if not isinstance(script, Program):
         return script
-    place = walk(interview.container(), script.wants)
+    place = walk(interview.container(), seen_from(directory(interview), script.wants))
+    if not script.wants.startswith("/"):
+        return Excluded(f"{script.wants!r} is no absolute path")
     if script.wants.endswith("\r") or not place.missing:
         return Excluded(f"{script.wants!r} is not what is missing")
     return Proof(
@@ -132,7 +135,7 @@ def loader_missing(interview: Interview) -> Verdict:
 
     Sources: execve(2), ENOENT; elf(5), PT_INTERP; fs/binfmt_elf.c.
     """
-    program = _last(interview, "elf")
+    program = last(interview, "elf")
     if not isinstance(program, Program):
         return program
     if not program.wants:
@@ -174,7 +177,7 @@ def truncated(interview: Interview) -> Verdict:
 
     Sources: execve(2), ENOEXEC; elf(5); fs/binfmt_elf.c, load_elf_phdrs.
     """
-    program = _last(interview, "elf")
+    program = last(interview, "elf")
     if not isinstance(program, Program):
         return program
     if not program.truncated:
@@ -209,7 +212,7 @@ def foreign(interview: Interview) -> Verdict:
 
     Sources: execve(2), ENOEXEC; elf(5), e_machine; fs/binfmt_elf.c, elf_check_arch.
     """
-    program = _last(interview, "elf")
+    program = last(interview, "elf")
     if not isinstance(program, Program):
         return program
     if runs_here(program.machine) or program.size < 20:  # e_machine ends at byte 20
@@ -218,40 +221,9 @@ def foreign(interview: Interview) -> Verdict:
     return Proof(
         f"{program.real} was built for {program.built_for}, and this machine is {machine}",
         (f"e_machine of {program.real} is {program.machine}; uname(2): {machine}",
-         *_how_reached(interview, program)),
+         *how_reached(interview, program)),
         fix_user=f"Use a build of {program.real} for {machine}, or an image for it.",
     )  # fmt: skip
-
-
-# --- what execve(2) looked at -------------------------------------------------------------------
-
-
-def _programs(interview: Interview) -> tuple[Program, ...]:
-    """The file that was executed, its interpreter, and so on."""
-    root = interview.container()
-    if not root or interview.failure.call != "execve":
-        return ()
-    return interview.once(chain, root, str(interview.failure.arguments[0]))
-
-
-def _last(interview: Interview, kind: str) -> Program | Excluded | Unknown | None:
-    """The last file in the chain, which the kernel stumbled over, if it is of that kind."""
-    if interview.failure.call != "execve":
-        return None
-    if not interview.container():
-        return Unknown("the container's files cannot be seen")
-    programs = _programs(interview)
-    if not programs:
-        return None
-    last = programs[-1]
-    if last.kind == "unreadable":
-        return Unknown(f"{last.real} is executable and not readable")
-    return last if last.kind == kind else Excluded(f"{last.real} is no {kind} file: {last.kind}")
-
-
-def _how_reached(interview: Interview, program: Program) -> tuple[str, ...]:
-    programs = _programs(interview)
-    return tuple(f"{one.real} begins with #!{one.wants}" for one in programs if one != program)
 
 
 # --- what to do about it ------------------------------------------------------------------------

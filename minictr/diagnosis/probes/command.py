@@ -1,11 +1,13 @@
-"""Where the command that was to be executed is looked for in the container."""
+"""Where the command that was to be executed is looked for in the container, and what is there."""
 
 from __future__ import annotations
 
 import posix
 
 from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.probes.program import Program, chain, seen_from
 from minictr.diagnosis.probes.walk import Walk, walk
+from minictr.diagnosis.values import Excluded, Unknown
 
 
 def candidates(interview: Interview, root: str) -> list[Walk]:
@@ -24,8 +26,43 @@ def candidates(interview: Interview, root: str) -> list[Walk]:
 
 def absolute(interview: Interview) -> str:
     """The path that execve(2) was given, seen from the witness's working directory."""
-    path = str(interview.failure.arguments[0])
-    if path.startswith("/"):
-        return path
-    witness = interview.failure.witness
-    return posix.readlink(f"/proc/{witness}/cwd").rstrip("/") + "/" + path
+    return seen_from(interview.once(directory, interview), str(interview.failure.arguments[0]))
+
+
+def directory(interview: Interview) -> str:
+    """The witness's working directory, as the container names it."""
+    return posix.readlink(f"/proc/{interview.failure.witness}/cwd")
+
+
+def programs(interview: Interview) -> tuple[Program, ...]:
+    """The file that was executed, its interpreter, and so on; () where they cannot be seen."""
+    root = interview.container()
+    if not root or interview.failure.call != "execve":
+        return ()
+    where = interview.once(directory, interview)
+    return interview.once(chain, root, absolute(interview), where)
+
+
+def last(interview: Interview, *kinds: str) -> Program | Excluded | Unknown | None:
+    """The last file that execve(2) read, which it stumbled over, if it is of one of the kinds.
+
+    None where the failure is not about a file that is there.
+    """
+    if interview.failure.call != "execve":
+        return None
+    if not interview.container():
+        return Unknown("the container's files cannot be seen")
+    found = programs(interview)
+    if not found:
+        return None
+    end = found[-1]
+    if end.kind == "unreadable":
+        return Unknown(f"{end.real} is executable and not readable")
+    return end if end.kind in kinds else Excluded(f"{end.real} is no {kinds[0]} file: {end.kind}")
+
+
+def how_reached(interview: Interview, program: Program) -> tuple[str, ...]:
+    """The scripts that led to a file, as facts."""
+    before = programs(interview)
+    until = before.index(program) if program in before else len(before)
+    return tuple(f"{one.real} begins with #!{one.wants}" for one in before[:until])

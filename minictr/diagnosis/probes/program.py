@@ -9,9 +9,11 @@ from minictr.diagnosis.probes.walk import walk
 from minictr.value import Value
 
 _SHEBANG = 255  # bytes of the first line that the kernel looks at: BINPRM_BUF_SIZE - 1
+_ET_EXEC, _ET_DYN = 2, 3
 _PT_INTERP = 3
+_PATH_MAX = 4096
 _TABLE = 65536  # bytes of a program header table at most
-_LINKS = 5  # scripts as interpreters of scripts: fs/exec.c, exec_binprm
+DEEPEST = 6  # files that are read one for the sake of another: fs/exec.c, exec_binprm
 
 # elf(5) e_machine: what people call it.
 MACHINES = {
@@ -26,13 +28,18 @@ _TOGETHER = (frozenset({3, 62}), frozenset({40, 183}), frozenset({20, 21}), froz
 class Program(Value):
     """A file that execve(2) was given, or that a file of those asks for.
 
-    path      as the kernel was given it
+    path      as the kernel was given it, absolute
     real      without symbolic links
     mode      st_mode; size in bytes
     kind      "elf", "script", "text", "empty", "directory", "other", or "unreadable"
     wants     the path of the interpreter it asks for, "" for none: PT_INTERP, or after `#!`
+    argument  what stands behind that in the line `#!`, "" for nothing
+    cut       whether the line `#!` is too long for the kernel to know the interpreter's name
     machine   e_machine of an ELF file, else 0
+    type      e_type of it
     needed    how many bytes its ELF header and program header table need, else 0
+    damage    what else in its headers the kernel refuses, "" for nothing
+    start     its first bytes
     """
 
     path: str
@@ -41,8 +48,13 @@ class Program(Value):
     size: int
     kind: str
     wants: str = ""
+    argument: str = ""
+    cut: bool = False
     machine: int = 0
+    type: int = 0
     needed: int = 0
+    damage: str = ""
+    start: bytes = b""
 
     @property
     def truncated(self) -> bool:
@@ -53,19 +65,26 @@ class Program(Value):
         return MACHINES.get(self.machine, f"machine {self.machine} of elf(5)")
 
 
-def chain(root: str, path: str) -> tuple[Program, ...]:
+def chain(root: str, path: str, directory: str = "/") -> tuple[Program, ...]:
     """The program at `path` below `root`, its interpreter where it is a script, and so on.
 
     It ends with what does not exist any more, or needs no further file but an ELF interpreter.
+
+    directory   where relative paths begin: the working directory
     """
     found: list[Program] = []
-    while path and len(found) <= _LINKS:
-        place = walk(root, path)
+    while path and len(found) < DEEPEST:
+        place = walk(root, seen_from(directory, path))
         if not place.found or place.status is None:
             break
-        found.append(read_program(root, path, place.reached, place.status))
+        found.append(read_program(root, place.path, place.reached, place.status))
         path = found[-1].wants if found[-1].kind == "script" else ""
     return tuple(found)
+
+
+def seen_from(directory: str, path: str) -> str:
+    """The absolute path."""
+    return path if path.startswith("/") else f"{directory.rstrip('/')}/{path}"
 
 
 def runs_here(machine: int) -> bool:
@@ -93,16 +112,29 @@ def read_program(root: str, path: str, real: str, status: posix.stat_result) -> 
 
 def _looked_into(plain: Program, descriptor: int) -> Program:
     head = posix.pread(descriptor, _SHEBANG + 1, 0)
+    plain = plain.replace(start=head[:64])
     if not head:
         return plain.replace(kind="empty")
     if head.startswith(b"\x7fELF"):
         return _elf(plain, descriptor, head)
     if head.startswith(b"#!"):
-        words = head[2:_SHEBANG].partition(b"\n")[0].strip(b" \t").replace(b"\t", b" ")
-        wants = words.partition(b" ")[0].decode("utf-8", "surrogateescape")
-        return plain.replace(kind="script", wants=wants)
+        return _script(plain, head)
     text = b"\0" not in head.partition(b"\n")[0]
     return plain.replace(kind="text" if text else "other")
+
+
+def _script(plain: Program, head: bytes) -> Program:
+    """As fs/binfmt_script.c, load_script: a name that the buffer cuts off is no name."""
+    line, end, _ = head[2:_SHEBANG].partition(b"\n")
+    blank = line.strip(b" \t").partition(b"\0")[0].replace(b"\t", b" ")
+    name, after, argument = blank.partition(b" ")
+    whole = end or after or b"\0" in line or len(head) <= _SHEBANG or line.endswith((b" ", b"\t"))
+    return plain.replace(
+        kind="script",
+        wants=name.decode("utf-8", "surrogateescape"),
+        argument=argument.strip(b" ").decode("utf-8", "surrogateescape"),
+        cut=bool(name) and not whole,
+    )
 
 
 def _elf(plain: Program, descriptor: int, head: bytes) -> Program:
@@ -113,19 +145,38 @@ def _elf(plain: Program, descriptor: int, head: bytes) -> Program:
         return int.from_bytes(data[offset : offset + size], order)  # type: ignore[arg-type]
 
     header = 64 if wide else 52  # sizeof(Elf64_Ehdr), sizeof(Elf32_Ehdr)
-    elf = plain.replace(kind="elf", machine=number(head, 18, 2), needed=header)
+    elf = plain.replace(
+        kind="elf", machine=number(head, 18, 2), type=number(head, 16, 2), needed=header
+    )
     if plain.size < header:
         return elf
+    if elf.type not in (_ET_EXEC, _ET_DYN):
+        return elf.replace(damage=f"its e_type is {elf.type}, which is no program's")
     table = number(head, 32, 8) if wide else number(head, 28, 4)
     entry, count = number(head, 54 if wide else 42, 2), number(head, 56 if wide else 44, 2)
+    right = 56 if wide else 32
+    if entry != right:
+        return elf.replace(damage=f"its e_phentsize is {entry} and not {right}")
+    if not 0 < entry * count <= _TABLE:  # the kernel refuses such a table: load_elf_phdrs
+        return elf.replace(damage=f"its e_phnum is {count}")
     elf = elf.replace(needed=max(header, table + entry * count))
-    if elf.truncated or entry != (56 if wide else 32) or entry * count > _TABLE:
-        return elf  # the kernel refuses such a table: load_elf_phdrs
+    if elf.truncated:
+        return elf
     headers = posix.pread(descriptor, entry * count, table)
     for start in range(0, entry * count, entry):
         if number(headers, start, 4) == _PT_INTERP:
             at = number(headers, start + (8 if wide else 4), 8 if wide else 4)
             size = number(headers, start + (32 if wide else 16), 8 if wide else 4)
-            wants = posix.pread(descriptor, min(size, 4096), at).partition(b"\0")[0]
-            return elf.replace(wants=wants.decode("utf-8", "surrogateescape"))
+            return _wanting(elf, descriptor, at, size)
     return elf
+
+
+def _wanting(elf: Program, descriptor: int, at: int, size: int) -> Program:
+    if not 2 <= size <= _PATH_MAX:
+        return elf.replace(damage=f"its PT_INTERP has {size} bytes")
+    text = posix.pread(descriptor, size, at) if at < elf.size else b""
+    if len(text) < size:
+        return elf.replace(needed=max(elf.needed, at + size))
+    if not text.endswith(b"\0"):
+        return elf.replace(damage="its PT_INTERP does not end in a NUL")
+    return elf.replace(wants=text.partition(b"\0")[0].decode("utf-8", "surrogateescape"))

@@ -92,6 +92,6 @@ CASES = [
         # The same errno, because the interpreter is not executable.
         near="""printf '#!/interpreter\\n' >"$IMAGE/bin/greet"; chmod 0755 "$IMAGE/bin/greet"
             echo text >"$IMAGE/interpreter"; minictr exec "$IMAGE" greet""",
-        instead="MC0000",
+        instead="MC0621",
     ),
 ]

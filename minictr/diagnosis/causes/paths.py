@@ -1,0 +1,215 @@
+"""What stops the command: a path, or a chain of interpreters, that the kernel does not follow."""
+
+from __future__ import annotations
+
+import errno
+
+from minictr.diagnosis.again import again
+from minictr.diagnosis.catalogue import cause
+from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.probes.command import candidates, directory, last, programs
+from minictr.diagnosis.probes.inside import host_path
+from minictr.diagnosis.probes.program import DEEPEST, Program, seen_from
+from minictr.diagnosis.probes.walk import MAXSYMLINKS, Walk, walk
+from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
+from minictr.image.refusals import quoted
+
+_NAME_MAX, _PATH_MAX = 255, 4096  # include/uapi/linux/limits.h
+
+
+@cause(
+    "MC0616",
+    "more symbolic links are on the way to the command than the kernel follows",
+    stops=("Execute",),
+    errnos=(errno.ELOOP, errno.ENOENT),
+)
+def loop(interview: Interview) -> Verdict:
+    """A symbolic link on the way to the command, or to the interpreter it needs, leads back to
+    itself, at once or over others; or there are very many. The kernel follows forty and says
+    ELOOP; a search in PATH goes on to the next directory, and finds nothing.
+
+    Reproduction (an ordinary user; IMAGE is a directory):
+
+        ln -s loop "$IMAGE/bin/loop"
+        minictr exec "$IMAGE" /bin/loop
+
+    Fix, user: correct the link.
+
+    Fix, administrator: none is needed; who builds the image corrects the link.
+
+    Not the cause: PATH, which has led to the link.
+
+    Sources: path_resolution(7); execve(2), ELOOP; include/linux/namei.h, MAXSYMLINKS.
+    """
+    root = interview.container()
+    if not root:
+        return Unknown("the container's files cannot be seen")
+    tried = [*candidates(interview, root), *_interpreters(interview, root)]
+    place = next((one for one in tried if one.errno == errno.ELOOP), None)
+    if place is None:
+        return Excluded(f"no way has more than {MAXSYMLINKS} symbolic links")
+    what = "which leads back to it" if _circular(root, place) else "one of too many on the way"
+    return Proof(
+        f"{place.link} is a symbolic link to {place.target}, {what}",
+        (f"the way to {place.path} in the container has more than {MAXSYMLINKS} symbolic links",),
+        fix_user=f"Correct {place.link} in the image.",
+    )
+
+
+@cause(
+    "MC0617",
+    "scripts are one another's interpreters, too many of them",
+    stops=("Execute",),
+    errnos=(errno.ELOOP,),
+)
+def nested(interview: Interview) -> Verdict:
+    r"""The interpreter of the script is a script itself, and so on. The kernel reads six files in
+    such a chain and says ELOOP when the last of them is still a script. A script that names itself
+    is the shortest such chain.
+
+    Reproduction (an ordinary user; IMAGE is a directory):
+
+        printf '#!/bin/self\n' >"$IMAGE/bin/self" && chmod +x "$IMAGE/bin/self"
+        minictr exec "$IMAGE" self
+
+    Fix, user: name a program, not a script, as the interpreter; #!/usr/bin/env SCRIPT begins a
+    new chain.
+
+    Fix, administrator: none is needed.
+
+    Not the cause: symbolic links, whatever ELOOP is called.
+
+    Sources: execve(2), "Interpreter scripts"; fs/exec.c, exec_binprm.
+    """
+    script = last(interview, "script")
+    if not isinstance(script, Program):
+        return script
+    read = programs(interview)
+    if len(read) < DEEPEST:
+        return Excluded(f"execve(2) reads {len(read)} files")
+    names = " -> ".join(one.real for one in read)
+    outside = host_path(interview, script.real)
+    fix = f"Name a program, not a script, as the interpreter in the first line of {script.real}."
+    if len({one.real for one in read}) == 1 and outside:
+        fix = f"sed -i '1s|.*|#!/bin/sh|' {quoted(outside)}"
+    return Proof(
+        f"{read[0].real} has a script as its interpreter, and that has one, and so on",
+        (f"{names} -> {script.wants}: the kernel reads {DEEPEST} files and no more",),
+        fix_user=fix,
+    )
+
+
+@cause(
+    "MC0627",
+    "the interpreter in the line #! is no absolute path",
+    stops=("Execute",),
+    errnos=(errno.ENOENT, errno.ENOTDIR),
+)
+def relative(interview: Interview) -> Verdict:
+    r"""The kernel does not search PATH for what a #! line names: `#!python3` is the file python3 of
+    the working directory, which is not there.
+
+    Reproduction (an ordinary user; IMAGE is a directory):
+
+        printf '#!sh\n' >"$IMAGE/bin/greet" && chmod +x "$IMAGE/bin/greet"
+        minictr exec "$IMAGE" greet
+
+    Fix, user: write the interpreter's path, or #!/usr/bin/env NAME where the image has env.
+
+    Fix, administrator: none is needed.
+
+    Not the cause: PATH, which has no part in it.
+
+    Sources: execve(2), "Interpreter scripts"; fs/binfmt_script.c, open_exec.
+    """
+    script = last(interview, "script")
+    if not isinstance(script, Program):
+        return script
+    if script.wants.startswith("/") or not script.wants:
+        return Excluded(f"{script.real} names {script.wants or 'nothing'}")
+    where = directory(interview)
+    place = walk(interview.container(), seen_from(where, script.wants))
+    if not place.missing:
+        return Excluded(f"{place.path} is in the container")
+    outside = host_path(interview, script.real)
+    path = _in_path(interview, script.wants.rstrip("\r"))
+    fix = f"Write the whole path of the interpreter into the first line of {script.real}."
+    if path and outside:
+        fix = f"sed -i '1s|^#![ \\t]*[^ \\t]*|#!{path}|' {quoted(outside)}"
+    elif path:
+        words = (path, script.real, *interview.request.command[1:])
+        fix = again(interview.request, command=words)
+    return Proof(
+        f"{script.real} names its interpreter {script.wants!r}, which is no absolute path",
+        (f"the working directory is {where}, and in the container {place.end()}",),
+        fix_user=fix,
+    )
+
+
+@cause(
+    "MC0630",
+    "the command's path is too long",
+    stops=("Execute",),
+    errnos=(errno.ENAMETOOLONG, errno.ENOENT),
+)
+def too_long(interview: Interview) -> Verdict:
+    """A path may have 4095 bytes and each name in it 255: the kernel's own bounds, whatever the
+    file system.
+
+    Reproduction (an ordinary user):
+
+        minictr exec "$IMAGE" "/bin/$(printf %0300d 1)"
+
+    Fix, user: shorten the path; from a nearer working directory (--pwd) it may be relative.
+
+    Fix, administrator: none is needed.
+
+    Not the cause: the length of the arguments, for which E2BIG is said.
+
+    Sources: execve(2), ENAMETOOLONG; path_resolution(7); include/uapi/linux/limits.h.
+    """
+    if not interview.failure.arguments:
+        return None
+    path = interview.request.command[0] if interview.request.command else ""
+    path = path or str(interview.failure.arguments[0])
+    longest = max(path.split("/"), key=_length)
+    if _length(longest) > _NAME_MAX:
+        what = f"a name in it has {_length(longest)} bytes, and {_NAME_MAX} are allowed"
+    elif _length(path) >= _PATH_MAX:
+        what = f"it has {_length(path)} bytes, and {_PATH_MAX - 1} are allowed"
+    else:
+        return Excluded(f"it has {_length(path)} bytes, and its longest name {_length(longest)}")
+    return Proof(
+        f"the path of the command is too long: {what}",
+        (f"it begins with {path[:60]}",),
+        fix_user="Shorten the path.",
+    )
+
+
+def _circular(root: str, place: Walk) -> bool:
+    """Whether the links lead in a circle: going on from where the walk ended comes back there."""
+    seen: set[str] = set()
+    while place.errno == errno.ELOOP:
+        if place.link in seen:
+            return True
+        seen.add(place.link)
+        place = walk(root, place.link)
+    return False
+
+
+def _length(text: str) -> int:
+    return len(text.encode("utf-8", "surrogateescape"))
+
+
+def _interpreters(interview: Interview, root: str) -> list[Walk]:
+    where = directory(interview) if programs(interview) else "/"
+    return [walk(root, seen_from(where, one.wants)) for one in programs(interview) if one.wants]
+
+
+def _in_path(interview: Interview, name: str) -> str:
+    """The path of the program of that name in the image's usual directories, "" for none."""
+    root = interview.container()
+    for place in ("/usr/local/bin", "/usr/bin", "/bin", "/opt/conda/bin"):
+        if walk(root, f"{place}/{name}").is_program():
+            return f"{place}/{name}"
+    return ""
