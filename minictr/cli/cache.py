@@ -8,6 +8,7 @@ import os
 import sys
 import time
 
+from minictr.cli.stale import remove_stale
 from minictr.image.cache import prepare
 from minictr.image.inventory import Cached, discard, inventory, tidy, verify
 from minictr.modules import cache_directory
@@ -19,7 +20,8 @@ Usage: minictr cache list [--json]
        minictr cache verify [NAME...]
 
   list    what the cache holds
-  clean   remove trees whose image file is gone or was changed, and what killed processes left;
+  clean   remove trees whose image file is gone or was changed, compiled filters and modules that
+          no launch would use again, and what killed processes left;
           --all: every tree that no container uses; NAME: this one (the beginning is enough)
   verify  compare each tree with what was recorded when it was unpacked (sizes, times and modes of
           all entries; contents are not read); status 1 when one differs
@@ -117,9 +119,9 @@ def clean(cache: str, trees: list[Cached], everything: bool, named: bool) -> int
         else:
             print(f"in use, not removed: {label}", file=sys.stderr)
             status = 1 if named else status
-    stale = tidy(cache)
+    stale = tidy(cache) + remove_stale(cache)
     if stale:
-        print(f"removed {stale} stale index entries and temporaries")
+        print(f"removed {stale} stale index entries, compiled files and temporaries")
     return status
 
 

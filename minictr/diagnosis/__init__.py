@@ -52,13 +52,14 @@ def diagnose_refusal(refusal: Refusal) -> Diagnosis:
     entry = all_causes().get(refusal.code, all_causes()[UNKNOWN])
     system = posix.uname()
     proved = entry.code != UNKNOWN
-    seen = tuple(part for part in (refusal.proof,) if part)
+    cause = entry.title if proved else refusal.cause
+    seen = tuple(refusal.proof.splitlines())
     return Diagnosis(
         happened=refusal.cause,
         failure=None,
         code=entry.code,
         title=entry.title,
-        proof=Proof(entry.title if proved else refusal.cause, seen, refusal.fix),
+        proof=Proof(cause, seen, refusal.fix, refusal.fix_administrator),
         kernel=(system.release, system.machine),
     )
 

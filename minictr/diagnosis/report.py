@@ -79,11 +79,10 @@ def _step(failure: Failure) -> dict[str, object]:
 
 def _fixes(proof: Proof, of_a_step: bool) -> list[str]:
     """One remedy a line, with who can carry it out; an input that was refused is the user's."""
-    if not of_a_step:
-        return [proof.fix_user]
+    you = "you: " if of_a_step else ""
     return [
-        f"{who}: {line}"
-        for who, text in (("you", proof.fix_user), ("administrator", proof.fix_administrator))
+        f"{who}{line}"
+        for who, text in ((you, proof.fix_user), ("administrator: ", proof.fix_administrator))
         for line in text.splitlines()
     ]
 

@@ -78,16 +78,20 @@ def indexed(cache: str) -> tuple[dict[str, set[str]], set[str]]:
 
 
 def is_current(key: str, path: str) -> bool:
-    """Whether the file at `path` is the one that the key of an index entry stands for.
-
-    A file on another device is judged to be: it is what another machine calls by that path, where
-    the cache is shared.
-    """
+    """Whether the file at `path` is the one that the key of an index entry stands for."""
     try:
         identity = index.identity_of(os.stat(path))
     except OSError:
         return False
-    found = index.key_of(identity)
+    return same_file(index.key_of(identity), key)
+
+
+def same_file(found: str, key: str) -> bool:
+    """Whether a file that was found is the one of a key; both begin with its device.
+
+    A file on another device is judged to be: it is what another machine calls by that path, where
+    the cache is shared.
+    """
     return found == key or found.split("-")[0] != key.split("-")[0]
 
 

@@ -84,7 +84,7 @@ def test_a_story_fits_a_terminal(code: str) -> None:
 
 def test_every_cause_that_is_probed_has_a_case_in_the_lab() -> None:
     probed = {code for code, entry in all_causes().items() if entry.probe}
-    assert {case.code for case in CASES} == probed | {UNKNOWN}
+    assert probed | {UNKNOWN} <= {case.code for case in CASES} <= set(all_causes())
     for case in CASES:
         assert case.near
         assert case.repaired

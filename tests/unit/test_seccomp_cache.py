@@ -67,11 +67,12 @@ def test_the_cache_is_for_its_owner_alone(tmp_path: Path) -> None:
 def test_a_file_says_what_it_was_made_from_and_by(tmp_path: Path) -> None:
     ask("default", tmp_path)
     (path,) = entries(tmp_path)
-    _, name, release, _, digest, library, by_number = marshal.loads(path.read_bytes())
+    _, name, release, _, digest, library, by_number, origin = marshal.loads(path.read_bytes())
     assert (name, release) == (path.name, os.uname().release)
     assert len(digest) == 64
     assert library.startswith("libseccomp.so.")
     assert isinstance(by_number, tuple)
+    assert origin.endswith("/profiles/default.toml")
 
 
 def test_a_changed_profile_is_compiled_again(tmp_path: Path) -> None:

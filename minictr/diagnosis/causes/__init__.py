@@ -5,6 +5,7 @@ from importlib import import_module
 # In the order in which the kernel meets them: of two causes that stop the same step the earlier
 # one is reported.
 MODULES = (
+    "unready",
     "image", "cache", "confine",
     "outer_filter", "limits", "used_up", "chroot", "unmapped", "pid_namespace",
     "subids", "helpers", "capabilities", "loopback",

@@ -1,0 +1,91 @@
+"""Launches that the caller's own rules make hard: one clear report, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ordinary_user import RunAsUser, User
+from readable import Checkout
+from skipping import require
+
+Sh = Callable[..., subprocess.CompletedProcess[str]]
+NO_PRCTL = """{"defaultAction": "SCMP_ACT_ALLOW",
+ "syscalls": [{"names": ["prctl"], "action": "SCMP_ACT_ERRNO"}]}"""
+
+
+@pytest.mark.parametrize("options", [(), ("--no-pid",)])
+@pytest.mark.parametrize(
+    ("command", "status"), [("nonexistent", 127), ("/nonexistent", 127), ("/etc", 126), ("true", 0)]
+)
+def test_a_profile_without_prctl_does_not_silence_the_report(
+    minictr: Sh, image: Path, warm: Path, directory: Path,
+    options: tuple[str, ...], command: str, status: int,
+) -> None:  # fmt: skip
+    profile = directory / "profile.json"
+    profile.write_text(NO_PRCTL)
+    security = ("--security", f"seccomp:{profile}")
+    env = {"MINICTR_CACHEDIR": str(warm)}
+    done = minictr("exec", *options, *security, image, command, env=env)
+    assert (done.returncode, done.stdout) == (status, ""), done.stderr
+    assert ("minictr: error: " in done.stderr) == (status != 0)
+    assert "Traceback" not in done.stderr
+
+
+def in_a_namespace(program: Path, script: str) -> list[str]:
+    """The command line of a script whose mounts are its own; minictr is its $0."""
+    return ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, str(program)]
+
+
+def test_without_proc_there_is_one_clear_error(
+    run_as_user: RunAsUser, checkout: Checkout, user: User, image: Path, warm: Path,
+    nothing_left: None,
+) -> None:  # fmt: skip
+    free = run_as_user(in_a_namespace(checkout.program, "true"))
+    require(free.returncode == 0, "MC0201", "user namespaces are refused here")
+    script = f"mount -t tmpfs none /proc; exec $0 exec {image} true"
+    done = run_as_user(
+        in_a_namespace(checkout.program, script), env={"MINICTR_CACHEDIR": str(warm)}
+    )
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr.count("minictr: error: ") == 1
+    assert "/proc" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_launches_nothing_works_without_proc(
+    run_as_user: RunAsUser, checkout: Checkout, warm: Path
+) -> None:
+    free = run_as_user(in_a_namespace(checkout.program, "true"))
+    require(free.returncode == 0, "MC0201", "user namespaces are refused here")
+    script = "mount -t tmpfs none /proc; $0 version && $0 explain MC0101 && $0 cache list"
+    done = run_as_user(
+        in_a_namespace(checkout.program, script), env={"MINICTR_CACHEDIR": str(warm)}
+    )
+    assert done.returncode == 0, done.stderr
+    assert "MC0101" in done.stdout
+
+
+def test_an_interpreter_that_the_caller_may_not_read_is_no_obstacle(
+    user: User, checkout: Checkout, image: Path, warm: Path, directory: Path, nothing_left: None
+) -> None:
+    """Such a process is not dumpable, and its files in /proc are root's."""
+    require(os.geteuid() == 0, "ROOT", "only root can cover the interpreter by another")
+    python, closed = os.path.realpath(sys.executable), directory / "python"
+    shutil.copy(python, closed)
+    closed.chmod(0o711)
+    covered = f"mount --bind {closed} {python}; exec runuser -u {user.name} -- $0 exec {image} env"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", covered, checkout.program],
+        env={"PATH": os.environ["PATH"], "MINICTR_CACHEDIR": str(warm), "MINE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "MINE=1" in done.stdout
+    assert "LC_CTYPE" not in done.stdout
