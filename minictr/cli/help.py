@@ -17,8 +17,9 @@ SUMMARIES = {
     "cache": ("list|clean|verify", "the unpacked images"),
     "build": ("OUT.sif DIRECTORY", "write an image"),
     "drop-in": ("[--force] DIRECTORY", f"write scripts named {', '.join(DROP_IN_NAMES)}"),
-    "doctor": ("", "look for what would stop a launch on this machine"),
+    "doctor": ("[--json] [IMAGE]", "look for what would stop a launch on this machine"),
     "explain": ("CODE", "explain a cause"),
+    "why": ("[--] COMMAND [ARGUMENTS...]", "explain why any other program failed"),
     "help": ("[COMMAND]", "print this help"),
     "version": ("", "print the version number"),
 }

@@ -24,8 +24,10 @@ ACTIONS = {"run": 1, "exec": 2, "shell": 1, "test": 1, "plan": 2}
 COMMANDS = {
     "cache": "minictr.cli.cache",
     "build": "minictr.cli.build",
+    "doctor": "minictr.cli.doctor",
     "drop-in": "minictr.cli.dropin",
     "explain": "minictr.cli.explain",
+    "why": "minictr.cli.why",
 }
 
 # What singularity and apptainer have and we do not: named, so that nobody looks for a typing error.

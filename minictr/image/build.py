@@ -62,20 +62,25 @@ def command_for(root: str, path: str, output: str, compressor: str, offset: int)
     -exit-on-error: without it a file that cannot be read becomes an empty one, with status 0.
     mksquashfs leaves `path` out by itself; an older `output` below root is left out likewise.
     """
-    search = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
-    program = shutil.which("mksquashfs", path=search)
-    if program is None:
-        raise Refusal(
-            "MC0127",
-            "mksquashfs is missing, which writes the root file system",
-            f"no executable mksquashfs in {search.strip(':')}",
-            "Install the package squashfs-tools (Debian, Ubuntu, Fedora, Arch, Alpine) "
-            "or squashfs (openSUSE).",
-        )
-    command = [program, root, path, "-noappend", "-all-root", "-exit-on-error", "-quiet"]
+    command = [find_mksquashfs(), root, path, "-noappend", "-all-root", "-exit-on-error", "-quiet"]
     command += ["-comp", compressor, "-offset", str(offset)]
     inside = os.path.relpath(os.path.realpath(output), os.path.realpath(root))
     return command if inside.startswith("../") else [*command, "-e", inside]
+
+
+def find_mksquashfs() -> str:
+    """The path of mksquashfs."""
+    path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
+    found = shutil.which("mksquashfs", path=path)
+    if found:
+        return found
+    raise Refusal(
+        "MC0127",
+        "mksquashfs is missing, which writes the root file system",
+        f"no executable mksquashfs in {path.strip(':')}",
+        "Install the package squashfs-tools (Debian, Ubuntu, Fedora, Arch, Alpine) "
+        "or squashfs (openSUSE).",
+    )
 
 
 def make_squashfs(command: list[str], directory: str, show: bool) -> None:

@@ -29,7 +29,8 @@ def test_the_tour_leaves_no_step_out() -> None:
     generate = importlib.util.module_from_spec(spec)
     loader.exec_module(generate)
     shown = {step for steps in generate.STEPS.values() for step in steps}
-    assert shown == every_step(Step)
+    runtime = {step for step in every_step(Step) if step.__module__.startswith("minictr.runtime.")}
+    assert shown == runtime
 
 
 def every_step(kind: type[Step]) -> set[type[Step]]:
