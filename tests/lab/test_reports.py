@@ -31,6 +31,11 @@ PAIRS = {
             chroot "$CHROOT" {AS_USER} filtered --refuse clone:user -- {PLAIN}""",
         True, ["MC0204", "MC0203"],
     ),
+    "a covered /proc, then one that is noatime": (
+        f"""mount --bind /dev/null /proc/uptime; mount -o remount,bind,noatime /proc
+            {AS_USER} {PLAIN}""",
+        True, ["MC0404", "MC0410"],
+    ),
     "a limit, then another limit": (
         f"{LIMITED} sh -c 'echo 0 >/proc/sys/user/max_mnt_namespaces; {PLAIN}'",
         False, ["MC0201", "MC0202"],

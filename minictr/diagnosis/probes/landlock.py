@@ -11,30 +11,36 @@ from minictr.host import read_fact
 from minictr.runtime.syscalls import prctl, raw
 from minictr.value import Value
 
-_CREATE_RULESET, _RESTRICT_SELF = 444, 446
+_OPEN_TREE, _MOVE_MOUNT, _CREATE_RULESET, _RESTRICT_SELF = 428, 429, 444, 446
+_AT_FDCWD, _EMPTY_PATH = -100, 4  # MOVE_MOUNT_F_EMPTY_PATH
+_COPY = 0x8000 | 1  # AT_RECURSIVE, as a part would show what mounts cover; OPEN_TREE_CLONE
 _MAKE_SOCK = (1 << 9).to_bytes(8, "little")  # struct landlock_ruleset_attr: handled_access_fs
 MOST = 16  # LANDLOCK_MAX_NUM_LAYERS, security/landlock/limits.h
 _CONTRADICTION = (1 << 20) | (1 << 18)  # MS_SHARED, MS_PRIVATE
 
 
 class Refusals(Value):
-    """The errnos of three calls in a mount namespace of one's own, and what they are without LSM.
+    """What calls in a mount namespace of one's own are answered with; 0 for success.
 
-    mount       of nothing on /, with flags that contradict each other: EINVAL
-    pivot_root  of paths that no process has, after the capability: EFAULT
-    pivot       of / to itself: EBUSY or EINVAL
+    capability  whether one that asks for CAP_SYS_ADMIN before all else came further than that
+    mount       mount(2) with flags that contradict each other: EINVAL where no module refuses
+    pivot       pivot_root(2) of / to itself: EBUSY or EINVAL
+    move        move_mount(2) of a copy of / onto /: success
     """
 
+    capability: bool
     mount: int
-    pivot_root: int
     pivot: int
+    move: int
 
     @property
     def by_landlock(self) -> bool:
-        """Both hooks refuse, with the errno that Landlock gives, and the capability is there."""
-        return (self.mount, self.pivot_root, self.pivot) == (
-            errno.EPERM, errno.EFAULT, errno.EPERM,
-        )  # fmt: skip
+        """Two hooks of a module refuse, with the errno that Landlock gives.
+
+        A filter may answer one of the calls, so that the hook behind it is not seen.
+        """
+        second = errno.EPERM in (self.pivot, self.move)
+        return self.capability and self.mount == errno.EPERM and second
 
 
 def layers_left() -> int:
@@ -50,13 +56,16 @@ def layers_left() -> int:
     return 4 * MOST
 
 
-def refusals() -> tuple[int, int, int]:
-    """The numbers of Refusals; for a child in new user and mount namespaces."""
+def refusals() -> tuple[bool, int, int, int]:
+    """The values of Refusals; for a child in new user and mount namespaces."""
     mount, pivot_root = number_of("mount"), number_of("pivot_root")
+    tree = raw(_OPEN_TREE, _AT_FDCWD, b"/\0", _COPY)
+    capability = raw(pivot_root, 1, 1) == -errno.EFAULT
     return (
+        capability or tree >= 0,
         -raw(mount, 0, b"/\0", 0, _CONTRADICTION, 0),
-        -raw(pivot_root, 1, 1),
-        -raw(pivot_root, b"/\0", b"/\0"),
+        -raw(pivot_root, b"/\0", b"/\0") if capability else 0,
+        -raw(_MOVE_MOUNT, tree, b"\0", _AT_FDCWD, b"/\0", _EMPTY_PATH) if tree >= 0 else 0,
     )
 
 

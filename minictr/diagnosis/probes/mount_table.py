@@ -42,9 +42,9 @@ def count_mounts(pid: int) -> MountCount | None:
 
 def mounts_below(pid: int, path: str) -> int:
     """How many mounts a recursive bind of `path`, as that process sees it, would add."""
+    above = path.rstrip("/") + "/"
     points = [mount.point for mount in mounts(pid)]
-    inside = sum(point.startswith(path.rstrip("/") + "/") for point in points)
-    return inside + 1
+    return 1 + sum(point.startswith(above) and point != path for point in points)
 
 
 def crowded() -> tuple[str, int]:

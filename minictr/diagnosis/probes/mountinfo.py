@@ -20,8 +20,12 @@ class Mount(Value):
 
 def mounts(pid: int | str = "self") -> tuple[Mount, ...]:
     """The mounts a process can reach from its root; () where its table cannot be read."""
-    lines = read_fact(f"/proc/{pid}/mountinfo").text.splitlines()
-    return tuple(_mount(line) for line in lines if " - " in line)
+    return parsed(read_fact(f"/proc/{pid}/mountinfo").text)
+
+
+def parsed(text: str) -> tuple[Mount, ...]:
+    """The lines of such a file."""
+    return tuple(_mount(line) for line in text.splitlines() if " - " in line)
 
 
 def mount_of(path: str, table: tuple[Mount, ...]) -> Mount | None:

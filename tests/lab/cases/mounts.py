@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lab.bench import Case
+from lab.cases.common import FIX_AS_USER
 
 PLAIN = 'minictr exec "$IMAGE" true'
 MOUNT_POINTS = """mkdir "$IMAGE/dev" "$IMAGE/proc" "$IMAGE/sys" "$IMAGE/etc"
@@ -15,6 +16,7 @@ DOUBLED = """mount -t tmpfs none "$DIRECTORY"
         mount --rbind "$DIRECTORY" "$DIRECTORY/$i" 2>/dev/null || full=yes
     done"""
 HALVES = '"$DIRECTORY/$((i - 1))" "$DIRECTORY/$((i - 2))"'
+LAUNCH = 'runuser -u "$USER" -- minictr exec "$IMAGE" true'
 BIND = 'minictr exec --bind "$DIRECTORY" "$IMAGE" true'
 BIND_ELSEWHERE = 'minictr exec --bind "$DIRECTORY:/data:ro" "$IMAGE" true'
 WITHOUT_SETATTR = "filtered --refuse mount_setattr --errno ENOSYS --"
@@ -101,7 +103,7 @@ CASES = [
     ),
     Case(
         "MC0408",
-        proof=("one domain", "could enter 15 more", "pivot_root(2) of / EPERM", "is not in the"),
+        proof=("one domain", "could enter 15 more", "move_mount(2) gives EPERM", "is not in the"),
         fix=("Start minictr from sh (pid ", "is not in the sandbox"),
         repaired=PLAIN,
         # A domain that handles no access to files.
@@ -117,6 +119,16 @@ CASES = [
         # In a domain, and a filter refuses the same with the same errno.
         near=f"landlocked --network -- filtered --refuse mount -- {PLAIN}",
         instead="MC0406",
+    ),
+    Case(
+        "MC0408",
+        name="filter",
+        script=f"landlocked -- filtered --refuse pivot_root -- {PLAIN}",
+        proof=("one domain", "mount(2) gives EPERM, move_mount(2) gives EPERM"),
+        repaired=PLAIN,
+        # The layers cannot be counted, so that another module could refuse as well.
+        near=f"landlocked -- filtered --refuse landlock_restrict_self -- {PLAIN}",
+        instead="MC0000",
     ),
     Case(
         "MC0409",
@@ -135,5 +147,49 @@ CASES = [
         # The same errno, and the kernel was not asked.
         near=f"filtered --refuse mount:bind --errno ENOSPC -- {PLAIN}",
         instead="MC0406",
+    ),
+    Case(
+        "MC0404",
+        name="old-calls",
+        script="""unshare -Urm sh -c 'mount --bind /dev/null /proc/uptime
+            filtered --refuse fsopen -- minictr exec "$IMAGE" true'""",
+        proof=("mount(2) of proc gives EPERM, and of tmpfs", "/proc/uptime"),
+        fix=("minictr exec --no-pid ", "Start minictr from sh (pid ", "umount /proc/uptime"),
+        repaired="""unshare -Urm sh -ec 'mount --bind /dev/null /proc/uptime
+            filtered --refuse fsopen -- sh -ec "$USER_FIX"; eval "$ADMINISTRATOR_FIX"
+            filtered --refuse fsopen -- minictr exec "$IMAGE" true'""",
+        near=f"unshare -Urm filtered --refuse fsopen --errno ENOSYS -- {PLAIN}",
+    ),
+    Case(
+        "MC0410",
+        proof=("mounted noatime", "VFS: Mount too revealing", " /proc rw,noatime"),
+        fix=("minictr exec --no-pid ", "remount,bind,atime,diratime,relatime /proc"),
+        repaired=f"""mount -o remount,bind,noatime /proc
+            {FIX_AS_USER} && sh -ec "$ADMINISTRATOR_FIX" && {LAUNCH}""",
+        # Other flags are locked as well, and do no harm.
+        near=f"mount -o remount,bind,nosuid,nodev,noexec /proc; {LAUNCH}",
+    ),
+    Case(
+        "MC0410",
+        name="nodiratime",
+        script=f"mount -o remount,bind,nodiratime /proc; {LAUNCH}",
+        as_root=True,
+        proof=("mounted nodiratime",),
+        repaired=f"""mount -o remount,bind,nodiratime /proc
+            sh -ec "$ADMINISTRATOR_FIX" && {LAUNCH}""",
+        # A second proc of the caller's, which is as a new one would be.
+        near=f"""mount -t proc proc "$CHROOT"; mount -o remount,bind,noatime /proc
+            {LAUNCH}""",
+    ),
+    Case(
+        "MC0410",
+        name="strictatime",
+        script=f"mount -o remount,bind,strictatime /proc; {LAUNCH}",
+        as_root=True,
+        proof=("mounted strictatime",),
+        repaired=f"""mount -o remount,bind,strictatime /proc
+            sh -ec "$ADMINISTRATOR_FIX" && {LAUNCH}""",
+        near=f"mount --bind /dev/null /proc/uptime; {LAUNCH}",
+        instead="MC0404",
     ),
 ]
