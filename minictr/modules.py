@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BESIDE = ("__future__", "_ctypes")
 # Every launch runs what is imported up to this module; what comes later only some launches need.
 LAST = "minictr.cli.actions"
-# Imported by a launch that had to unpack an image or compile a profile, or failed: not worth keeping.
+# Imported by a launch that unpacked an image, compiled a profile or failed: not worth keeping.
 UNUSUAL = ("minictr.image.cache", "minictr.runtime.profile", "minictr.diagnosis")
 
 

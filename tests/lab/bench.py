@@ -10,11 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import jsonschema
 from ordinary_user import RunAsUser, User
 from skipping import require
 
 from minictr.diagnosis.catalogue import all_causes
 
+# What every report of the lab has to be.
+SCHEMA = jsonschema.Draft202012Validator(
+    json.loads((Path(__file__).resolve().parents[2] / "docs/diagnosis.schema.json").read_text())
+)
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -31,6 +36,7 @@ class Case:
     instead  the code that is right for `near`; "" where it succeeds
     prepare  run before each of the scripts
     status   the exit status that the fault gives
+    impossible  why this machine cannot have the fault, "" where it can
     """
 
     code: str
@@ -44,6 +50,7 @@ class Case:
     name: str = ""
     as_root: bool = False
     status: int = 125
+    impossible: str = ""
 
     def __str__(self) -> str:
         return f"{self.code}{'-' if self.name else ''}{self.name}"
@@ -138,6 +145,8 @@ def _report(stderr: str) -> dict[str, object]:
     lines = [line for line in stderr.splitlines() if line.startswith("{")]
     report = json.loads(lines[-1]) if lines else {}
     assert isinstance(report, dict)
+    if report:
+        SCHEMA.validate(report)
     return report
 
 
