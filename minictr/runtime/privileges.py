@@ -104,11 +104,14 @@ def has_no_new_privileges() -> bool:
 
 def gains_nothing() -> str:
     """Why a setuid helper started from here would gain nothing at execve(2); "" where it would."""
-    if has_no_new_privileges():
-        return "no_new_privs is set"
-    if prctl("PR_GET_SECUREBITS") & _SECBIT_NOROOT:
-        return "the securebit noroot is set"
-    missing = [name for name, bit in _HELPERS_NEED if not prctl("PR_CAPBSET_READ", bit)]
+    try:
+        if has_no_new_privileges():
+            return "no_new_privs is set"
+        if prctl("PR_GET_SECUREBITS") & _SECBIT_NOROOT:
+            return "the securebit noroot is set"
+        missing = [name for name, bit in _HELPERS_NEED if not prctl("PR_CAPBSET_READ", bit)]
+    except CallError:  # a filter refuses it, and so the container's privileges cannot be dropped
+        return "prctl(2) is refused"
     return f"the bounding set lacks {' '.join(missing)}" if missing else ""
 
 

@@ -21,6 +21,7 @@ FORMAT = 2
 BUILT_IN = ("default", "compat")
 _PROFILES = __file__.rpartition("/runtime/")[0] + "/profiles/"
 _LARGEST = 65536  # bytes of a cached file: 4096 instructions and what is said of them
+_ALLOW = 0x7FFF0000  # SECCOMP_RET_ALLOW
 _RACY = 50_000_000  # nanoseconds; longer than the tick that file times are counted in
 
 
@@ -97,7 +98,10 @@ def _compiled(path: str, keep: bool, cache: str, name: str, say: Callable[[str],
     machine = posix.uname()
     profile = read_profile(path)
     compiler = _compiler()
-    compiled = compiler.compile_filter(profile, machine.machine, keep)
+    try:
+        compiled = compiler.compile_filter(profile, machine.machine, keep)
+    except OSError as error:
+        raise _not_asked(error) from None
     program: bytes = compiled.bpf
     _tell(compiled, path, say)
     identity = posix.stat(path)
@@ -110,6 +114,23 @@ def _compiled(path: str, keep: bool, cache: str, name: str, say: Callable[[str],
         record = marshal.dumps((FORMAT, name, machine.release, program, *origin))
         _keep(f"{cache}/filters", name, record, say)
     return program
+
+
+def _not_asked(error: OSError) -> Exception:
+    """MC0507 where libseccomp could not ask the kernel what it knows; else the error itself."""
+    from minictr.refusal import Refusal
+    from minictr.runtime.syscalls import seccomp_action
+
+    answer = seccomp_action(_ALLOW)
+    if not answer:
+        return error
+    return Refusal(
+        "MC0507",
+        "The seccomp profile cannot be compiled",
+        f"seccomp(SECCOMP_GET_ACTION_AVAIL) of SECCOMP_RET_ALLOW gives {posix.strerror(answer)}, "
+        "where every kernel has that action",
+        "Start minictr from outside of the program that loaded the filter.",
+    )
 
 
 def _compiler() -> ModuleType:

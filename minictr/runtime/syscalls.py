@@ -226,6 +226,7 @@ _OPTIONS = {
     "PR_GET_NO_NEW_PRIVS": 39,
 }
 _SECCOMP_SET_MODE_FILTER = 1
+_SECCOMP_GET_ACTION_AVAIL = 2
 
 
 def prctl(option: str, argument: int | str = 0) -> int:
@@ -255,6 +256,13 @@ def seccomp_load(program: bytes) -> None:
     fprog = (len(program) // 8).to_bytes(8, "little") + address.to_bytes(8, "little")
     result = _syscall_pointer(_number("seccomp"), _SECCOMP_SET_MODE_FILTER, 0, fprog)
     _checked(result, "seccomp", "SECCOMP_SET_MODE_FILTER", f"{len(program) // 8} instructions")
+
+
+def seccomp_action(action: int) -> int:
+    """The errno of seccomp(2) SECCOMP_GET_ACTION_AVAIL: 0 where the kernel has the action."""
+    asked = action.to_bytes(4, "little")
+    result = _syscall_pointer(_number("seccomp"), _SECCOMP_GET_ACTION_AVAIL, 0, asked)
+    return _ctypes.get_errno() if result == -1 else 0
 
 
 def close_range(first: int, last: int) -> None:

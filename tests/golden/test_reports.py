@@ -45,6 +45,7 @@ VARIABLE = (
     (r"\d+ strings, (.*): \d+ bytes", r"N strings, \1: N bytes"),
     (r'(execve\("/bin/true", \[).*\]', r"\1SIZES]"),
     (r"--pid=\d+", "--pid=N"),
+    (r"filter of \d+ instructions, and none of \d+", "filter of N instructions, and none of M"),
 )
 
 

@@ -6,7 +6,7 @@ from importlib import import_module
 # one is reported.
 MODULES = (
     "unready",
-    "image", "cache", "confine",
+    "image", "cache", "confine", "confinement",
     "outer_filter", "limits", "used_up", "chroot", "unmapped", "pid_namespace",
     "subids", "helpers", "capabilities", "loopback",
     "mounts", "landlock", "mount_table",

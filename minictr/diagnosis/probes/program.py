@@ -150,25 +150,28 @@ def _elf(plain: Program, descriptor: int, head: bytes) -> Program:
     )
     if plain.size < header:
         return elf
-    if elf.type not in (_ET_EXEC, _ET_DYN):
-        return elf.replace(damage=f"its e_type is {elf.type}, which is no program's")
     table = number(head, 32, 8) if wide else number(head, 28, 4)
     entry, count = number(head, 54 if wide else 42, 2), number(head, 56 if wide else 44, 2)
-    right = 56 if wide else 32
-    if entry != right:
-        return elf.replace(damage=f"its e_phentsize is {entry} and not {right}")
-    if not 0 < entry * count <= _TABLE:  # the kernel refuses such a table: load_elf_phdrs
-        return elf.replace(damage=f"its e_phnum is {count}")
-    elf = elf.replace(needed=max(header, table + entry * count))
-    if elf.truncated:
+    elf = elf.replace(damage=_damage(elf.type, entry, count, 56 if wide else 32))
+    if elf.damage:
         return elf
-    headers = posix.pread(descriptor, entry * count, table)
-    for start in range(0, entry * count, entry):
+    elf = elf.replace(needed=max(header, table + entry * count))
+    headers = b"" if elf.truncated else posix.pread(descriptor, entry * count, table)
+    for start in range(0, len(headers), entry):
         if number(headers, start, 4) == _PT_INTERP:
             at = number(headers, start + (8 if wide else 4), 8 if wide else 4)
             size = number(headers, start + (32 if wide else 16), 8 if wide else 4)
             return _wanting(elf, descriptor, at, size)
     return elf
+
+
+def _damage(kind: int, entry: int, count: int, right: int) -> str:
+    """What fs/binfmt_elf.c refuses in the header: load_elf_binary and load_elf_phdrs."""
+    if kind not in (_ET_EXEC, _ET_DYN):
+        return f"its e_type is {kind}, which is no program's"
+    if entry != right:
+        return f"its e_phentsize is {entry} and not {right}"
+    return "" if 0 < entry * count <= _TABLE else f"its e_phnum is {count}"
 
 
 def _wanting(elf: Program, descriptor: int, at: int, size: int) -> Program:
