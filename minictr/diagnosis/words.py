@@ -11,6 +11,7 @@ from minictr.request import Request
 from minictr.runtime.launch import Failure
 
 _LONGEST = 1024  # characters of a path in the first line
+_ALL_ARGUMENTS = 400  # characters of a call's arguments
 
 # What each step is for, where the step's own words would not tell a user.
 _PURPOSES = {
@@ -62,6 +63,8 @@ def step_words(failure: Failure) -> str:
     if not failure.call:
         return f"{place}: {death(failure)}"
     arguments = ", ".join(argument_words(argument) for argument in failure.arguments)
+    if len(arguments) > _ALL_ARGUMENTS:
+        arguments = arguments[:_ALL_ARGUMENTS] + "..."
     said = f': "{printable(failure.said)}"' if failure.said else ""
     if not failure.errno:
         return f"{place}: {failure.call}({arguments}) failed{said}"

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     Line = tuple[int, int, int]  # first id inside, first id outside, count: user_namespaces(7)
 
 HELPERS = ("newuidmap", "newgidmap")
+# What stands for a helper's words: then the signal's number, or the status.
+KILLED, SILENT = "ended by signal", "no word, and status"
 _LAST_ID = (1 << 32) - 2  # 4294967295 is "no id"
-_RANGES = 330  # a map has 340 lines at most (user_namespaces(7)); a range may take two
+_LINES = 340  # of a map at most: user_namespaces(7)
+_FITTING = 120  # lines of any length: 33 bytes each at most, and a page has 4096
 
 
 class MapIds(Step):
@@ -90,13 +93,20 @@ def choose(host: Host, mode: str, fakeroot: bool) -> Ids:
         reason = next((f"/etc/{kind} has no range for {host.user}"
                        for kind, found in zip(("subuid", "subgid"), ranges, strict=True)
                        if not found), "")  # fmt: skip
+    uids, gids = spread(inside[0], host.uid, ranges[0]), spread(inside[1], host.gid, ranges[1])
+    if mode == "auto" and not (reason or (fits(uids) and fits(gids))):
+        reason = "the ranges are more than a map holds"
     if reason:
         return single.replace(reason=reason)
-    return Ids(
-        spread(inside[0], host.uid, ranges[0]),
-        spread(inside[1], host.gid, ranges[1]),
-        tuple(path or f"/usr/bin/{name}" for path, name in zip(paths, HELPERS, strict=True)),
-    )
+    named = (path or f"/usr/bin/{name}" for path, name in zip(paths, HELPERS, strict=True))
+    return Ids(uids, gids, tuple(named))
+
+
+def fits(lines: tuple[Line, ...]) -> bool:
+    """Whether the kernel takes the map: 340 lines, and less than a page of text in one write(2)."""
+    if len(lines) <= _FITTING:
+        return True
+    return len(lines) <= _LINES and len(_text(lines)) < posix.sysconf("SC_PAGE_SIZE")
 
 
 def spread(inside: int, own: int, ranges: list[tuple[int, int]]) -> tuple[Line, ...]:
@@ -136,8 +146,8 @@ def subordinate(host: Host, kind: str) -> list[tuple[int, int]]:
     for line in host.fact(f"/etc/{kind}").text.split("\n"):
         fields = line.split(":")
         if len(fields) == 3 and fields[0] in (host.user, str(host.uid)):
-            first, count = _number(fields[1]), _number(fields[2])
-            if first >= 0 and 0 < count <= _LAST_ID - first:
+            first, count = id_number(fields[1]), id_number(fields[2])
+            if first >= 0 and 0 < count <= _LAST_ID - first + 1:
                 granted.append((first, first + count))
     return disjoint(granted, own)
 
@@ -155,10 +165,10 @@ def disjoint(granted: list[tuple[int, int]], own: int) -> list[tuple[int, int]]:
         reached = max(reached, end)
         parts = ((start, own), (own + 1, end)) if start <= own < end else ((start, end),)
         free += [(low, high - low) for low, high in parts if low < high]
-    return free[:_RANGES]
+    return free
 
 
-def _number(text: str) -> int:
+def id_number(text: str) -> int:
     """An id as strtoul(3) of newuidmap reads it: 0x10 and 010 are not ten. -1 for none."""
     base = 16 if text[:2] in ("0x", "0X") else 8 if text[:1] == "0" else 10
     try:
@@ -185,7 +195,7 @@ def hindrance(helpers: tuple[str, ...]) -> str:
     """Why the helpers cannot work for this caller, as far as looking tells; "" where they can."""
     for name, path in zip(HELPERS, helpers, strict=True):
         if not path:
-            return f"{name} is not installed"
+            return f"there is no {name} that this user may execute"
         if not _privileged(path):
             return f"{path} is neither setuid nor has it file capabilities"
     return gains_nothing()
@@ -241,4 +251,8 @@ def _finish(command: list[str], pid: int, reader: int) -> CallError | None:
     if status == 0:
         return None
     name = command[0].rpartition("/")[2]
-    return CallError(name, tuple(command), 0, said.decode("utf-8", "replace").strip())
+    words = said.decode("utf-8", "replace").strip()
+    code = posix.waitstatus_to_exitcode(status)
+    if code < 0:
+        words = f"{words} {KILLED} {-code}".strip()
+    return CallError(name, tuple(command), 0, words or f"{SILENT} {code}")

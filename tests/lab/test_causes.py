@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from lab.bench import Case, Lab, Outcome
 from lab.cases import CASES
+from skipping import require
 
 case = pytest.mark.parametrize("case", CASES, ids=str)
 
@@ -22,6 +23,7 @@ def values(lab: Lab) -> dict[str, str]:
 
 def make(lab: Lab, case: Case, script: str, **more: str) -> Outcome:
     """Run one of the case's scripts, with its preparation."""
+    require(not case.impossible, case.code, case.impossible)
     return lab.run(f"{case.prepare}\n{script}", case.by_root, **more)
 
 

@@ -120,7 +120,6 @@ STRANGERS = {
     "pivot_root refused by a filter": f"filtered --refuse pivot_root --errno EFAULT -- {PLAIN}",
     "no room for processes": f"{PLAIN}; bash -c 'ulimit -u 1; {PLAIN}'",
     "no room for the compiler of filters": f"bash -c 'ulimit -u 1; {PLAIN}'",
-    "a read-only /proc": f"unshare -Urmpf sh -c 'mount -t proc -o ro proc /proc; {PLAIN}'",
 }
 
 

@@ -178,8 +178,10 @@ def helper_without_privilege(interview: Interview) -> Verdict:
     helper = powerless(interview)
     if helper is None or isinstance(helper, Unknown):
         return helper
-    if helper.setuid or helper.capable:
+    if helper.setuid or helper.capable or helper.stored.root >= 0:
         return Excluded(f"{helper.path}: {helper.described}")
+    if helper.script:
+        return Unknown(f"{helper.path} is a script; what it starts in its turn cannot be seen")
     capability = CAPABILITY[helper.name][0]
     return Proof(
         f"{helper.path} is neither setuid nor has it {capability}",

@@ -138,6 +138,47 @@ def no_subgid(interview: Interview) -> Verdict:
     return _no_entry(interview, "subgid")
 
 
+@cause(
+    "MC0334",
+    "the user's range holds no id that can be mapped",
+    stops=("MapIds",),
+    standing=True,
+)
+def void(interview: Interview) -> Verdict:
+    """/etc/subuid or /etc/subgid has a line for the user, and there is nothing in it to map: its
+    count is 0, it leads beyond the last id, 4294967294, or it is the user's own id, which is in
+    every map anyway. newuidmap(1) would answer "subuid overflow detected" to a range beyond the
+    last id; minictr does not ask for one.
+
+    Reproduction (root, with private copies of the files of /etc):
+
+        echo "$USER:4294900000:165536" >/etc/subuid
+        runuser -u "$USER" -- minictr exec --id-map helpers "$IMAGE" true
+
+    Fix, user: --id-map single, where one id is enough.
+
+    Fix, administrator: usermod --add-subuids FIRST-LAST USER, with a range that nobody has. The
+    line may stay: it is passed over.
+
+    Not the cause: the line's form; a range that is small: ten ids are mapped as well.
+
+    Sources: subuid(5); shadow, lib/idmapping.c, get_map_ranges; kernel/user_namespace.c, map_write.
+    """
+    if interview.failure.call != "getsubids":
+        return None
+    wrong = [(file, *line) for file in _lacking(interview) for line in file.void]
+    if not wrong:
+        return Excluded("no range of the caller is empty or beyond the last id")
+    file, number, _, why = wrong[0]
+    kinds = [file.fact.path.rpartition("/")[2] for file, *_ in wrong]
+    return Proof(
+        f"line {number} of {file.fact.path} grants {interview.host.user} nothing: {why}",
+        tuple(f"{file.fact.path}, line {n}: {text!a}; {why}" for file, n, text, why in wrong),
+        fix_user=with_single_map(interview.request),
+        fix_administrator=_grant(interview, list(dict.fromkeys(kinds))),
+    )
+
+
 def _files(interview: Interview) -> tuple[SubIds, SubIds]:
     return (
         interview.once(read_subids, interview.host, "subuid"),
@@ -159,8 +200,8 @@ def _no_entry(interview: Interview, kind: str) -> Verdict:
         return Unknown(f"{file.fact.path} cannot be read: {errno_name(file.fact.errno)}")
     if file.own:
         return Excluded(f"{file.fact.path} grants {file.own[0][1]} ids from {file.own[0][0]}")
-    if file.malformed:
-        return Excluded(f"{file.fact.path} has a line for the caller, a malformed one")
+    if file.malformed or file.void:
+        return Excluded(f"{file.fact.path} has a line for the caller, which grants nothing")
     host = interview.host
     who = f"{host.user} or {host.uid}" if host.user != str(host.uid) else host.user
     absent = "does not exist" if file.fact.absent else f"has no line that begins with {who}"
@@ -168,8 +209,14 @@ def _no_entry(interview: Interview, kind: str) -> Verdict:
         f"{host.user} has no entry in {file.fact.path}",
         (f"{file.fact.path} {absent}", *_other_source(interview)),
         fix_user=with_single_map(interview.request),
-        fix_administrator=_grant(interview, kind),
+        fix_administrator=_grant(interview, _both(interview) if kind == "subuid" else [kind]),
     )
+
+
+def _both(interview: Interview) -> list[str]:
+    """The files without a line for the caller: what one command may add to."""
+    return [name for name, file in zip(_OPTIONS, _files(interview), strict=True)
+            if not (file.own or file.malformed or file.void or file.fact.unreadable)]  # fmt: skip
 
 
 def _other_source(interview: Interview) -> tuple[str, ...]:
@@ -180,11 +227,8 @@ def _other_source(interview: Interview) -> tuple[str, ...]:
     return ()
 
 
-def _grant(interview: Interview, kind: str) -> str:
-    """The command that adds what is missing, for both files at once where both lack it."""
-    lacking = [name for name, file in zip(_OPTIONS, _files(interview), strict=True)
-               if not file.own and not file.malformed and not file.fact.unreadable]  # fmt: skip
-    kinds = lacking if kind == "subuid" else [kind]
+def _grant(interview: Interview, kinds: list[str]) -> str:
+    """The command that adds a range to each of the files."""
     first, last = free_range(*_files(interview))
     host = interview.host
     for path in ("/proc/self/uid_map", "/proc/self/gid_map"):

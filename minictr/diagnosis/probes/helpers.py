@@ -6,49 +6,90 @@ import errno
 import posix
 
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.values import Unknown
+from minictr.diagnosis.probes.walk import walk
+from minictr.diagnosis.values import Excluded, Unknown
 from minictr.host import read_fact
+from minictr.runtime.idmap import KILLED
 from minictr.value import Value
 
 # The capability each needs, and its bit: include/uapi/linux/capability.h.
 CAPABILITY = {"newuidmap": ("CAP_SETUID", 7), "newgidmap": ("CAP_SETGID", 6)}
+# The options of usermod(8) that grant what each reads, and the file.
+GRANTS = {"newuidmap": ("--add-subuids", "subuid"), "newgidmap": ("--add-subgids", "subgid")}
 _ST_NOSUID = 2
 # What they say, newuidmap or newgidmap before it, when the kernel finds too little privilege.
 _REFUSED = (
     ("write to ", "Operation not permitted"),
     ("open of ", "Permission denied"),
     ("Could not set caps", ""),
+    ("Could not seteuid", ""),
 )
+_EFFECTIVE = 0x000001  # VFS_CAP_FLAGS_EFFECTIVE, vfs_caps of include/uapi/linux/capability.h
+_OF_A_NAMESPACE = 3  # VFS_CAP_REVISION_3 >> 24
+
+
+class Stored(Value):
+    """File capabilities, as the attribute security.capability holds them; capabilities(7).
+
+    there      whether the file has the attribute at all
+    permitted  a bit for each capability
+    effective  whether the program begins with them in its effective set
+    root       the id, as seen here, of the root of the user namespace in which they count; -1
+               where they count in this one
+    """
+
+    there: bool = False
+    permitted: int = 0
+    effective: bool = False
+    root: int = -1
 
 
 class Helper(Value):
     """A helper's file.
 
+    owner       st_uid
     setuid      its mode has the setuid bit; only as root's it is of use
-    capable     it has the file capability it needs
+    stored      its file capabilities
+    capable     the one it needs is among them, and they count here
+    script      it begins with #!: neither the bit nor capabilities count
     described   owner, mode and capabilities in words
     nosuid      it lies on a mount where neither counts
     """
 
     path: str
     name: str
+    owner: int
     setuid: bool
+    stored: Stored
     capable: bool
+    script: bool
     described: str
     nosuid: bool
 
 
 def look_at_helper(path: str) -> Helper | str:
     """The helper at `path`; words where it cannot be looked at."""
+    name = path.rpartition("/")[2]
     try:
         status = posix.stat(path)
         nosuid = bool(posix.statvfs(path).f_flag & _ST_NOSUID)
-        has, words = _capabilities(path)
+        stored = _stored(path)
     except OSError as error:
         return errno.errorcode.get(error.errno or 0, str(error.errno))
-    setuid = bool(status.st_mode & 0o4000)
-    described = f"owner {status.st_uid}, mode {status.st_mode & 0o7777:04o}, {words}"
-    return Helper(path, path.rpartition("/")[2], setuid, has, described, nosuid)
+    wanted, bit = CAPABILITY.get(name, ("", 0))
+    capable = bool(stored.permitted >> bit & 1) and stored.root < 0
+    return Helper(
+        path=path,
+        name=name,
+        owner=status.st_uid,
+        setuid=bool(status.st_mode & 0o4000),
+        stored=stored,
+        capable=capable,
+        script=read_fact(path).text.startswith("#!"),
+        described=f"owner {status.st_uid}, mode {status.st_mode & 0o7777:04o}, "
+        + _capability_words(stored, wanted, capable),
+        nosuid=nosuid,
+    )
 
 
 def powerless(interview: Interview) -> Helper | Unknown | None:
@@ -73,6 +114,31 @@ def powerless(interview: Interview) -> Helper | Unknown | None:
     return helper if isinstance(helper, Helper) else Unknown(f"{path}: {helper}")
 
 
+def in_question(interview: Interview) -> tuple[str, ...]:
+    """The paths of the helpers that the failure is about; both, where none was started yet."""
+    failure = interview.failure
+    if failure.call in CAPABILITY or failure.call == "execve":
+        return (str(failure.arguments[0]),)
+    if failure.call == "getsubids":
+        return tuple(interview.plan.map_ids[0].__dict__["helpers"])
+    return ()
+
+
+def not_executed(interview: Interview, *errnos: int) -> tuple[str, ...]:
+    """The helpers that execve(2) refused with one of these errnos, or may come to refuse."""
+    failure = interview.failure
+    if failure.call == "getsubids" or (failure.call == "execve" and failure.errno in errnos):
+        return in_question(interview)
+    return ()
+
+
+def otherwise(interview: Interview, number: int, how: str) -> Excluded | None:
+    """The answer where no helper has the fault: none at all to a failure of another kind."""
+    failure = interview.failure
+    about = not_executed(interview, number) or KILLED in failure.said
+    return Excluded(how) if about else None
+
+
 def needed(helper: Helper) -> tuple[str, ...]:
     """The capabilities that the helper has to get at execve(2).
 
@@ -81,48 +147,59 @@ def needed(helper: Helper) -> tuple[str, ...]:
     and writes it by CAP_SYS_ADMIN (kernel/user_namespace.c, map_write).
     """
     own = CAPABILITY[helper.name][0]
-    if helper.setuid and not helper.capable and _stays_root(helper.path):
+    if helper.setuid and not helper.capable and stays_root(helper.path):
         return (own, "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN")
     return (own,)
 
 
-def _stays_root(path: str) -> bool:
+def stays_root(path: str) -> bool:
     """Whether this build of shadow lacks the step back to the caller's id, and its message."""
     program = read_fact(path)
     return not program.unreadable and "Could not seteuid" not in program.text
 
 
 def where_is_it_not(name: str) -> tuple[str, ...] | str:
-    """The directories in which there is no such file; () where one has it.
+    """What was looked at for a file that is nowhere: directories, and links that lead nowhere.
 
-    Words where a directory could not be looked into: not found there is not absent.
+    () where one has it. Words where a directory could not be looked into: not found there is not
+    absent.
     """
     path = posix.environ.get(b"PATH", b"").decode("utf-8", "surrogateescape")
     places = ("/usr/bin", "/usr/sbin", "/bin", "/usr/local/bin", *path.split(":"))
-    looked = [place for place in dict.fromkeys(places) if place.startswith("/")]
-    hidden = []
-    for place in looked:
-        try:
-            posix.stat(f"{place}/{name}")
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                hidden.append(f"{place} cannot be searched")
+    looked, hidden = [], []
+    for place in dict.fromkeys(places):
+        if not place.startswith("/"):
             continue
-        return ()
+        ended = walk("", f"{place}/{name}")
+        if ended.missing:
+            broken = ended.link.rpartition("/")[2] == name
+            looked.append(place + (f" (a link to {ended.target}, which is missing)" * broken))
+        elif ended.found:
+            return ()
+        else:
+            hidden.append(f"{place} cannot be searched")
     return hidden[0] if hidden else tuple(looked)
 
 
-def _capabilities(path: str) -> tuple[bool, str]:
-    """(whether the file brings what it needs, the words for it); capabilities(7)."""
-    name = path.rpartition("/")[2]
-    wanted, bit = CAPABILITY.get(name, ("", 0))
+def _stored(path: str) -> Stored:
+    """The attribute: magic, then two words for 32 capabilities each, then the root's id."""
     try:
-        stored = posix.getxattr(path, "security.capability")
+        value = posix.getxattr(path, "security.capability")
     except OSError as error:
         if error.errno in (errno.ENODATA, errno.ENOTSUP):
-            return False, "no file capabilities"
+            return Stored()
         raise
-    permitted = int.from_bytes(stored[4:8], "little")
-    if permitted >> bit & 1:
-        return True, f"file capability {wanted}"
-    return False, f"file capabilities {permitted:#x}, without {wanted}"
+    words = [int.from_bytes(value[at : at + 4], "little") for at in range(0, len(value), 4)]
+    root = words[5] if words[0] >> 24 == _OF_A_NAMESPACE and len(words) > 5 else -1
+    high = words[3] << 32 if len(words) > 3 else 0
+    return Stored(True, words[1] | high, bool(words[0] & _EFFECTIVE), root)
+
+
+def _capability_words(stored: Stored, wanted: str, capable: bool) -> str:
+    if not stored.there:
+        return "no file capabilities"
+    if stored.root >= 0:
+        return f"file capabilities {stored.permitted:#x} of the root with id {stored.root}"
+    if not capable:
+        return f"file capabilities {stored.permitted:#x}, without {wanted}"
+    return f"file capability {wanted}" + ("" if stored.effective else ", not effective")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from minictr.host import Fact, Host
+from minictr.runtime.idmap import id_number
 from minictr.value import Value
 
 FIRST = 100000  # SUB_UID_MIN of login.defs(5)
 COUNT = 65536  # SUB_UID_COUNT
+LAST = (1 << 32) - 2  # 4294967295 is "no id"
 
 
 class SubIds(Value):
@@ -15,31 +17,45 @@ class SubIds(Value):
     fact       the file as read
     own        ranges of the caller: (first, count)
     all        ranges of anybody, the caller included
-    malformed  lines which begin with the caller's name or number and grant nothing: (number, line)
+    malformed  lines which begin with the caller's name or number and are none: (number, line)
+    void       ranges of the caller that hold no id to be mapped: (number, line, why)
     """
 
     fact: Fact
     own: tuple[tuple[int, int], ...]
     all: tuple[tuple[int, int], ...]
     malformed: tuple[tuple[int, str], ...]
+    void: tuple[tuple[int, str, str], ...] = ()
 
 
 def read_subids(host: Host, kind: str) -> SubIds:
     """The file of `kind`, "subuid" or "subgid"."""
     fact = host.fact(f"/etc/{kind}")
-    own, everyone, malformed = [], [], []
+    own_id = host.uid if kind == "subuid" else host.gid
+    own, everyone, malformed, void = [], [], [], []
     for number, line in enumerate(fact.text.split("\n"), 1):
         fields = line.split(":")
         mine = fields[0].strip() in (host.user, str(host.uid))
-        if len(fields) == 3 and fields[1].isdecimal() and fields[2].isdecimal():
-            entry = (int(fields[1]), int(fields[2]))
-            everyone.append(entry)
-            if mine and fields[0] in (host.user, str(host.uid)) and entry[1]:
-                own.append(entry)
-                continue
-        if mine:
-            malformed.append((number, line))
-    return SubIds(fact, tuple(own), tuple(everyone), tuple(malformed))
+        first, count = (id_number(field) for field in (*fields[1:], "", "")[:2])
+        if len(fields) != 3 or min(first, count) < 0 or fields[0] != fields[0].strip():
+            malformed += [(number, line)] if mine else []
+            continue
+        everyone.append((first, count))
+        why = _void(first, count, own_id)
+        if mine and why:
+            void.append((number, line, why))
+        elif mine:
+            own.append((first, count))
+    return SubIds(fact, tuple(own), tuple(everyone), tuple(malformed), tuple(void))
+
+
+def _void(first: int, count: int, own_id: int) -> str:
+    """Why no id of a range can be mapped beside the caller's own, "" where some can."""
+    if not count:
+        return "its count is 0"
+    if count > LAST - first + 1:
+        return f"it ends at {first + count - 1}, and the last id is {LAST}"
+    return "it is the caller's own id, and no other" if (first, count) == (own_id, 1) else ""
 
 
 def free_range(*files: SubIds) -> tuple[int, int]:
