@@ -7,10 +7,10 @@ from importlib import import_module
 MODULES = (
     "unready",
     "image", "cache", "confine", "confinement",
-    "outer_filter", "limits", "used_up", "chroot", "unmapped", "pid_namespace",
+    "outer_filter", "limits", "used_up", "chroot", "root_cover", "unmapped", "pid_namespace",
     "real_ids", "subids", "helper_files", "helper_formats", "procfs", "callers", "helpers",
     "setuid", "file_capabilities", "capabilities", "maps", "loopback",
-    "mounts", "landlock", "mount_table",
+    "mounts", "landlock", "mount_table", "file_size",
     "binds", "proc", "directory",
     "execute", "paths", "executable", "denied", "noexec", "programs", "formats", "arguments",
 )  # fmt: skip

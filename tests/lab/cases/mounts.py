@@ -192,4 +192,43 @@ CASES = [
         near=f"mount --bind /dev/null /proc/uptime; {LAUNCH}",
         instead="MC0404",
     ),
+    Case(
+        "MC0411",
+        proof=("a tmpfs is mounted on /", " / / rw"),
+        fix=("&& umount -l /",),
+        repaired=f"""unshare -Urm sh -ec 'mount -t tmpfs none /
+            eval "$ADMINISTRATOR_FIX"; {PLAIN}'""",
+        # The same mount, and the caller goes onto it.
+        near=f"""unshare -Urm sh -c 'mount --rbind / /mnt; mount --move /mnt / 2>/dev/null || :
+            chroot /.. {PLAIN}'""",
+    ),
+    Case(
+        "MC0411",
+        name="moved",
+        script=f"""unshare -Urm sh -c 'mount --rbind / /mnt; mount --move /mnt / 2>/dev/null || :
+            {PLAIN}'""",
+        proof=("is mounted on /, and the caller's root is the directory below",),
+        fix=("nsenter --mount=/proc/self/ns/mnt minictr exec ",),
+        repaired="""unshare -Urm sh -ec 'mount --rbind / /mnt; mount --move /mnt / 2>/dev/null || :
+            eval "$ADMINISTRATOR_FIX"'""",
+        # The same errno, because the caller's uid has no number in its namespace.
+        near=f"unshare -U {PLAIN}",
+        instead="MC0208",
+    ),
+    Case(
+        "MC0412",
+        proof=("no file may have more than 0 bytes", "soft 0 bytes, hard "),
+        fix=("prlimit --fsize=unlimited: minictr exec ", "whose limit is unlimited"),
+        repaired=f'{PLAIN}; (ulimit -S -f 0; eval "$USER_FIX")',
+        near=f"{PLAIN}; (ulimit -S -f 8; {PLAIN})",
+    ),
+    Case(
+        "MC0412",
+        name="hard",
+        script=f"{PLAIN}; (ulimit -f 0; {PLAIN})",
+        proof=("soft 0 bytes, hard 0 bytes",),
+        fix=("Start minictr from sh (pid ",),
+        repaired=PLAIN,
+        near=f"{PLAIN}; (ulimit -S -f 8; {PLAIN})",
+    ),
 ]
