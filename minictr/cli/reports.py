@@ -41,15 +41,28 @@ def refusal(request: Request, refused: Refusal) -> int:
 def refusal_at_start(called_as: str, arguments: list[str], refused: Refusal) -> int:
     """Report what was refused before the command line was read: its form is looked for by hand."""
     given = " ".join(arguments).replace("--diagnosis=", "--diagnosis ")
-    as_object = posix.environ.get(b"MINICTR_DIAGNOSIS") == b"json" or "--diagnosis json" in given
     name = named(called_as)
-    form = "json" if as_object else "text"
-    return write(name, form, diagnose_refusal(refused), name.failure_status)
+    return write(name, _form(given), diagnose_refusal(refused), name.failure_status)
 
 
 def refusal_of_a_command(name: Name, refused: Refusal) -> int:
-    """Report a refused input of a command that launches nothing: always as text."""
-    return write(name, "text", diagnose_refusal(refused), name.failure_status)
+    """Report a refused input of a command that launches nothing, and has no --diagnosis."""
+    return write(name, _form(""), diagnose_refusal(refused), name.failure_status)
+
+
+def _form(given: str) -> str:
+    """The form that variable and arguments ask for where no Request says it."""
+    as_object = posix.environ.get(b"MINICTR_DIAGNOSIS") == b"json" or "--diagnosis json" in given
+    return "json" if as_object else "text"
+
+
+def death(request: Request, diagnosis: Diagnosis, status: int) -> None:
+    """Report how the command ended; its status stays what it is. --quiet leaves it out."""
+    if request.diagnosis == "json":
+        messages.write(as_json(diagnosis, status))
+    elif request.verbosity >= 0:
+        messages.say(request, diagnosis.happened)
+        messages.write(as_text(diagnosis))
 
 
 def write(name: Name, form: str, diagnosis: Diagnosis, status: int) -> int:

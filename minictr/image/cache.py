@@ -105,7 +105,7 @@ def check_private(directory: str, forbidden: int) -> None:
         f"the caller is uid {os.geteuid()}",
         f"chmod {mode} {directory}"
         if mine
-        else "export MINICTR_CACHEDIR=DIRECTORY, naming one of your own",
+        else "Name one of your own: export MINICTR_CACHEDIR=DIRECTORY.",
     )
 
 

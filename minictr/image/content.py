@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 from minictr.image.archive import refuse_tar
-from minictr.image.refusals import quoted, refuse, sample
+from minictr.image.refusals import offset_option, quoted, refuse, sample
 from minictr.image.source import Source
 from minictr.refusal import Refusal
 
@@ -46,7 +46,9 @@ def recognise(source: Source, start: bytes) -> Refusal:
     for offset in {0, after}:
         if _is_ext(start[offset:]):
             proof = f"bytes {offset + 1080} and {offset + 1081}: 53 ef, the magic number of ext"
-            return refuse("ext", source.path, proof, form=_ext(start[offset:]), offset=offset)
+            return refuse(
+                "ext", source.path, proof, form=_ext(start[offset:]), at=offset_option(offset)
+            )
     if after:
         return _launched(source, start, after)
     if _is_html(start):

@@ -54,7 +54,7 @@ def denied(path: str, component: str, right: int) -> Refusal:
         use="read" if right == posix.R_OK else "reached",
         component=printable(component),
         right=word,
-        remedy=f"Run `{command}`." if owner else f"Have its owner run `{command}`.",
+        remedy=command if owner else f"Have its owner run `{command}`.",
     )
 
 

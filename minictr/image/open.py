@@ -11,7 +11,7 @@ from minictr.image.content import WINDOW, launch_end, recognise
 from minictr.image.directory import check_directory
 from minictr.image.emulation import REGISTER, emulator_of
 from minictr.image.index import identity_of
-from minictr.image.refusals import refuse, span
+from minictr.image.refusals import offset_option, refuse, span
 from minictr.image.source import Source, look, open_source, read
 from minictr.value import Value
 
@@ -112,7 +112,7 @@ def _check_file_system(
     where = span(descriptor.offset, descriptor.size)
     proof = f"byte {at}: fstype of the primary partition ({where}) is {fstype}"
     if fstype == sif.FS_EXT3:
-        raise refuse("ext", source.path, proof, form=form, offset=descriptor.offset)
+        raise refuse("ext", source.path, proof, form=form, at=offset_option(descriptor.offset))
     if fstype in (sif.FS_LUKS, sif.FS_GOCRYPTFS):
         raise refuse("encrypted", source.path, proof, form=form)
     if fstype != sif.FS_SQUASHFS:

@@ -57,23 +57,22 @@ REFUSALS: dict[str, tuple[str, str, str]] = {
     "docker-archive": (
         "MC0106",
         "{path} is a docker-archive, a tar file of layers",
-        "Convert it: `apptainer build image.sif docker-archive:{quoted}`.",
+        "apptainer build image.sif docker-archive:{quoted}",
     ),
     "oci-archive": (
         "MC0106",
         "{path} is an OCI archive, a tar file of layers",
-        "Convert it: `apptainer build image.sif oci-archive:{quoted}`.",
+        "apptainer build image.sif oci-archive:{quoted}",
     ),
     "tar": (
         "MC0106",
         "{path} is a tar file",
-        "Unpack it and run the directory: `mkdir root && tar -xf {quoted} -C root`.",
+        "mkdir root && tar -xf {quoted} -C root\nThen give root as the image.",
     ),
     "ext": (
         "MC0107",
         "{path} holds an {form} root file system, which needs root to mount",
-        "Copy its tree and run the directory: "
-        "`mkdir root && debugfs -R 'rdump / root' {quoted}'?offset={offset}'`.",
+        "mkdir root && debugfs -R 'rdump / root' {quoted}{at}\nThen give root as the image.",
     ),
     "encrypted": (
         "MC0108",
@@ -133,6 +132,11 @@ def refuse(key: str, path: str, proof: str, **words: str | int) -> Refusal:
     code, cause, fix = REFUSALS[key]
     known = {"path": printable(path), "quoted": quoted(path), **words}
     return Refusal(code, cause.format(**known), proof, fix.format(**known))
+
+
+def offset_option(offset: int) -> str:
+    """What the tools of e2fsprogs read behind a file's name where a file system lies in it."""
+    return f"'?offset={offset}'" if offset else ""
 
 
 def printable(text: str) -> str:

@@ -8,7 +8,7 @@ import stat
 
 from minictr.refusal import Refusal
 
-CLEAN = "Run `minictr cache clean --all`"
+CLEAN = "minictr cache clean --all"
 
 
 def stopped(number: int, directory: str, place: str = "cache directory") -> Refusal:
@@ -21,7 +21,7 @@ def stopped(number: int, directory: str, place: str = "cache directory") -> Refu
             "MC0123",
             f"the disk quota for the {place} {directory} is used up",
             f"EDQUOT for uid {os.geteuid()} on {where}; {counts(where)}",
-            f"{CLEAN}, or {elsewhere(where)}" if place == "cache directory" else elsewhere(where),
+            f"{CLEAN}\n{elsewhere(where)}" if place == "cache directory" else elsewhere(where),
         )
     if number == errno.EROFS:
         return Refusal(
@@ -45,7 +45,7 @@ def out_of_space(where: str, place: str) -> Refusal:
     numbers = os.statvfs(where)
     fix = elsewhere(where)
     if place == "cache directory":
-        fix = f"{CLEAN}, or {fix}"
+        fix = f"{CLEAN}\n{fix}"
     if numbers.f_files and not numbers.f_favail:
         return Refusal("MC0122", f"no inodes are left for the {place} {where}", counts(where), fix)
     return Refusal("MC0121", f"no space is left for the {place} {where}", counts(where), fix)
@@ -86,9 +86,12 @@ def read_only(where: str) -> bool:
 
 
 def elsewhere(where: str) -> str:
-    """An export line with a directory on another file system that the caller can write."""
+    """An export line with a directory on another file system that the caller can write.
+
+    A sentence where there is none.
+    """
     here = os.stat(where).st_dev
     for base in ("/var/tmp", "/tmp"):
         if os.access(base, os.W_OK | os.X_OK) and os.stat(base).st_dev != here:
             return f"export MINICTR_CACHEDIR={base}/minictr-{os.geteuid()}"
-    return "export MINICTR_CACHEDIR=DIRECTORY, naming one on another file system"
+    return "Name one of your own elsewhere: export MINICTR_CACHEDIR=DIRECTORY."

@@ -152,7 +152,7 @@ def _compiler() -> ModuleType:
             "MC0505",
             f"{cause}: {missing} is not installed",
             proof,
-            f"{fix}, or run with --security seccomp:unconfined",
+            f"{fix}\nAdd --security seccomp:unconfined to do without a filter.",
         ) from None
     return compiler
 

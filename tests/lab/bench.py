@@ -79,10 +79,11 @@ class Outcome:
 
     @property
     def words(self) -> str:
-        """Cause and proof."""
+        """Cause and proof; of a refused input what was refused, which names it."""
         proof = self.report.get("proof", [])
         assert isinstance(proof, list)
-        return "\n".join([str(self.report.get("cause", "")), *proof])
+        happened = "" if self.report.get("step") else str(self.report.get("happened", ""))
+        return "\n".join([happened, str(self.report.get("cause", "")), *proof])
 
     def fixes(self, who: str) -> list[str]:
         """The remedies for "user" or "administrator"."""
