@@ -36,9 +36,9 @@ golden *ARGS:
 integration *ARGS: images
     pytest tests/integration {{ ARGS }}
 
-# A reproduction for every cause, the long ones too
+# A reproduction for every cause, the long ones too; writes docs/lab.md
 lab *ARGS: images
-    pytest tests/lab -m "long or not long" {{ ARGS }}
+    LAB_TABLE=docs/lab.md pytest tests/lab -m "long or not long" {{ ARGS }}
 
 # Arbitrary bytes for the parsers, many of them
 fuzz *ARGS:

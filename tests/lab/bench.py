@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,7 @@ class Outcome:
     report: dict[str, object]
     stdout: str
     stderr: str
+    milliseconds: float = 0
 
     @property
     def code(self) -> str:
@@ -109,12 +111,14 @@ class Lab:
     def run(self, script: str, by_root: bool = False, **more: str) -> Outcome:
         """Run a script; root's sees a mount namespace of its own."""
         environment = {**self.environment, **more, "PATH": self.path}
+        began = time.monotonic()
         if by_root:
             require(os.geteuid() == 0, "ROOT", "root makes this fault")
             done = self._as_root(script, environment)
         else:
             done = self.run_as_user(["sh", "-c", script], env=environment)
-        return Outcome(done.returncode, _report(done.stderr), done.stdout, done.stderr)
+        spent = (time.monotonic() - began) * 1000
+        return Outcome(done.returncode, _report(done.stderr), done.stdout, done.stderr, spent)
 
     def _as_root(
         self, script: str, environment: dict[str, str]

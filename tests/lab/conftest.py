@@ -11,9 +11,12 @@ import pytest
 from conftest import remove_tree
 from image_files import IMAGES
 from lab.bench import SYSTEM_PATH, Lab, tools
+from lab.table import write
 from ordinary_user import RunAsUser, User
 from readable import Checkout
 from small_images import give, make_image
+
+from minictr.diagnosis.catalogue import all_causes
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +65,8 @@ def variables_of(directory: Path, cache: Path) -> dict[str, str]:
         "MINICTR_CACHEDIR": str(cache),
         "MINICTR_DIAGNOSIS": "json",
     }
+
+
+def pytest_sessionfinish() -> None:
+    """Write down what was seen, where that was asked for."""
+    write({code: entry.title for code, entry in all_causes().items()})

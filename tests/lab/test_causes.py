@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from lab.bench import Case, Lab, Outcome
 from lab.cases import CASES
+from lab.table import SEEN
 from skipping import require
 
 case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -46,6 +47,9 @@ def test_the_fault_is_named_and_proved_and_its_fix_works(lab: Lab, case: Case) -
         ADMINISTRATOR_FIX=outcome.commands("administrator"),
     )
     assert repaired.status == 0, (fixes, repaired.stderr)
+    row = SEEN.row(case.code)
+    row.fixed += 1
+    row.milliseconds.append(outcome.milliseconds)
 
 
 @case
@@ -53,3 +57,4 @@ def test_a_near_miss_is_not_taken_for_the_fault(lab: Lab, case: Case) -> None:
     outcome = make(lab, case, case.near)
     assert outcome.code == case.instead, outcome.stderr
     assert (outcome.status == 0) == (case.instead == ""), outcome.stderr
+    SEEN.row(case.code).near += 1
