@@ -31,7 +31,7 @@ def diagnose(failure: Failure, plan: Plan, host: Host, request: Request) -> Diag
     ruled_out, still_open = [], []
     candidates = stopping(failure.step.verb())
     for position, entry in enumerate(candidates):
-        verdict = _hear(entry, interview)
+        verdict = hear(entry, interview)
         if isinstance(verdict, Proof):
             then = _behind(candidates[position + 1 :], interview)
             return known.replace(code=entry.code, title=entry.title, proof=verdict, then=then)
@@ -64,7 +64,7 @@ def diagnose_refusal(refusal: Refusal) -> Diagnosis:
     )
 
 
-def _hear(entry: Cause, interview: Interview) -> Verdict:
+def hear(entry: Cause, interview: Interview) -> Verdict:
     """Ask for the proof of one cause. A probe's own mistake must not hide the failure itself."""
     number = interview.failure.errno
     if entry.errnos and number not in entry.errnos:
@@ -83,7 +83,7 @@ def _behind(candidates: list[Cause], interview: Interview) -> tuple[tuple[str, s
     for entry in candidates:
         if not entry.standing:
             continue
-        verdict = _hear(entry.replace(errnos=()), interview)
+        verdict = hear(entry.replace(errnos=()), interview)
         if isinstance(verdict, Proof):
             found.append((entry.code, verdict.cause))
     return tuple(found)

@@ -8,6 +8,8 @@ import sys
 from minictr.image.refusals import quoted
 from minictr.request import Request
 
+NOT_OURS = "\a"  # no command line holds a bell
+
 # Variables that ask for a network namespace as these options do, with the prefixes they may have.
 _NETWORK = {
     f"{prefix}_{name}".encode()
@@ -25,9 +27,12 @@ def again(
 ) -> str:
     """The same launch with `options`, without those named, and with another command if given.
 
+    NOT_OURS where it is no launch of ours that is explained: such a fix is left out.
     without  long options that take a value: "--id-map"
     flags    options that take none: "--net"
     """
+    if request.action == "why":
+        return NOT_OURS
     before, given, after = _parts(request, list(sys.argv))
     if command:
         after = [request.image, *command]

@@ -9,7 +9,12 @@ from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.filters import filters_seen, from_outside, loosened
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.ancestry import Ancestor, ancestry
-from minictr.diagnosis.probes.calls import clone_in_vain, vain_flags
+from minictr.diagnosis.probes.calls import (
+    clone_in_vain,
+    unshare_in_vain,
+    unshare_vain_flags,
+    vain_flags,
+)
 from minictr.diagnosis.probes.children import ask
 from minictr.diagnosis.probes.options import WITHOUT, can_go_without
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
@@ -17,8 +22,10 @@ from minictr.diagnosis.words import errno_name
 
 _FLAG_NAMES = {
     "user": "CLONE_NEWUSER", "mnt": "CLONE_NEWNS", "pid": "CLONE_NEWPID", "uts": "CLONE_NEWUTS",
-    "ipc": "CLONE_NEWIPC", "net": "CLONE_NEWNET",
+    "ipc": "CLONE_NEWIPC", "net": "CLONE_NEWNET", "cgroup": "CLONE_NEWCGROUP",
 }  # fmt: skip
+# What another program may use in place of clone(2), which minictr does.
+_IN_VAIN = {"clone": (clone_in_vain, vain_flags), "unshare": (unshare_in_vain, unshare_vain_flags)}
 _NEEDED = "clone with CLONE_NEW* flags, mount, umount2, pivot_root and mount_setattr"
 
 
@@ -54,28 +61,24 @@ def outer_filter(interview: Interview) -> Verdict:
 
     Sources: seccomp(2); clone(2), EINVAL; kernel/fork.c, copy_process.
     """
-    if interview.failure.errno == errno.EINVAL:  # asked in vain, a kernel says the same
-        filtered = any(one.seccomp for one in interview.once(ancestry)[:1])
-        said = "a filter that answers EINVAL speaks as the kernel does"
-        return Unknown(said) if filtered else Excluded("this process has no filter")
+    if silent := _cannot_be_asked(interview):
+        return silent
+    call = interview.failure.call if interview.failure.call in _IN_VAIN else "clone"
     kinds = interview.plan.enter[0].__dict__["kinds"]
-    shown = f"clone({hex(vain_flags(kinds))})"
-    answer = interview.once(_vain_answer, kinds)
+    shown = f"{call}({hex(_IN_VAIN[call][1](kinds))})"
+    answer = interview.once(_vain_answer, call, kinds)
     if isinstance(answer, str):
         return Unknown(f"{shown}, which no kernel carries out: {answer}")
     if answer == errno.EINVAL:
-        return Excluded(
-            f"{shown}, a contradiction that only a filter would not see, gives EINVAL "
-            "as without a filter"
-        )
+        return Excluded(f"{shown}, in which the kernel alone sees a contradiction, gives EINVAL")
     if answer != interview.failure.errno:
         return Unknown(f"{shown} is answered with {errno_name(answer)} and not as the step was")
     chain = interview.once(ancestry)
     if chain and chain[0].seccomp == 0:
         return Unknown(f"{shown} gives {errno_name(answer)}, yet this process has no filter")
-    refused = _refused(kinds, answer)
+    refused = _refused(call, kinds, answer)
     return Proof(
-        _filter_cause(refused),
+        _filter_cause(call, refused),
         (
             f"{shown}, which the kernel always answers with EINVAL, is answered with "
             f"{errno_name(answer)}",
@@ -87,28 +90,41 @@ def outer_filter(interview: Interview) -> Verdict:
     )
 
 
-def _vain_answer(kinds: tuple[str, ...]) -> int | str:
-    """The errno with which clone_in_vain() is answered in a child; words where there is none.
+def _cannot_be_asked(interview: Interview) -> Verdict:
+    """Where a call in vain tells nothing."""
+    if interview.failure.call == "clone3":  # another program's: the flags are in its memory
+        return Unknown("a filter that refuses clone3(2) refuses it whatever its flags are")
+    if interview.failure.errno != errno.EINVAL:
+        return None
+    # Asked in vain, a kernel says the same.
+    filtered = any(one.seccomp for one in interview.once(ancestry)[:1])
+    said = "a filter that answers EINVAL speaks as the kernel does"
+    return Unknown(said) if filtered else Excluded("this process has no filter")
+
+
+def _vain_answer(call: str, kinds: tuple[str, ...]) -> int | str:
+    """The errno with which the call in vain is answered in a child; words where there is none.
 
     A filter that refuses every clone(2) leaves no child to ask. The launcher has survived its own
     clone(2) then, so that it can ask itself.
     """
-    answer = ask(clone_in_vain, kinds)
+    in_vain = _IN_VAIN[call][0]
+    answer = ask(in_vain, kinds)
     if not answer.made:
-        return -clone_in_vain(kinds)
+        return -in_vain(kinds)
     return answer.trouble or -int(str(answer.value))
 
 
-def _refused(kinds: tuple[str, ...], answer: int) -> tuple[str, ...]:
+def _refused(call: str, kinds: tuple[str, ...], answer: int) -> tuple[str, ...]:
     """The kinds that the filter refuses one by one; () where it does not look at their flags."""
-    if _vain_answer(()) != errno.EINVAL:  # it refuses the contradiction itself, or every clone(2)
+    if _vain_answer(call, ()) != errno.EINVAL:  # it refuses the contradiction, or every such call
         return ()
-    return tuple(kind for kind in kinds if _vain_answer((kind,)) == answer)
+    return tuple(kind for kind in kinds if _vain_answer(call, (kind,)) == answer)
 
 
-def _filter_cause(refused: tuple[str, ...]) -> str:
+def _filter_cause(call: str, refused: tuple[str, ...]) -> str:
     flags = ", ".join(_FLAG_NAMES[kind] for kind in refused) or "the flags of this launch"
-    return f"a seccomp filter around minictr refuses clone(2) with {flags}"
+    return f"a seccomp filter around minictr refuses {call}(2) with {flags}"
 
 
 def _flags_seen(kinds: tuple[str, ...], refused: tuple[str, ...], answer: int) -> tuple[str, ...]:

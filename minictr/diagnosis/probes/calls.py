@@ -10,8 +10,8 @@ from minictr.value import Value
 
 # asm/unistd_64.h and asm-generic/unistd.h; calls younger than 2019 have one number everywhere.
 _NUMBERS = {
-    "x86_64": {"clone": 56, "statx": 332, "ioctl": 16, "socket": 41},
-    "aarch64": {"clone": 220, "statx": 291, "ioctl": 29, "socket": 198},
+    "x86_64": {"clone": 56, "unshare": 272, "statx": 332, "ioctl": 16, "socket": 41},
+    "aarch64": {"clone": 220, "unshare": 97, "statx": 291, "ioctl": 29, "socket": 198},
 }
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 _ENOSYS = 38
@@ -43,6 +43,19 @@ def vain_flags(kinds: tuple[str, ...]) -> int:
     """
     contradiction = _CLONE_FS if {"user", "mnt"} & set(kinds) else _CLONE_SIGHAND
     return sum(FLAGS[kind] for kind in kinds) | contradiction | _SIGCHLD
+
+
+def unshare_in_vain(kinds: tuple[str, ...]) -> int:
+    """unshare(2) for new namespaces with a bit that has no meaning; minus the errno.
+
+    The kernel answers EINVAL before it looks at anything else (kernel/fork.c, ksys_unshare).
+    """
+    return raw(_number("unshare"), unshare_vain_flags(kinds))
+
+
+def unshare_vain_flags(kinds: tuple[str, ...]) -> int:
+    """The flags that unshare_in_vain() gives."""
+    return sum(FLAGS[kind] for kind in kinds) | 1
 
 
 def ioctl_in_vain(request: int) -> int:

@@ -1,0 +1,1 @@
+"""Watches other programs: finds the call that the kernel refused them, and explains it."""

@@ -1,0 +1,228 @@
+"""Runs a command, finds the refused call that it failed of, and has its cause explained."""
+
+from __future__ import annotations
+
+import os
+import posix
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from minictr.diagnosis.catalogue import UNKNOWN
+from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.values import Diagnosis
+from minictr.diagnosis.watch.asked import ask_causes
+from minictr.diagnosis.watch.choose import Choice, Refused
+from minictr.diagnosis.watch.record import Call
+from minictr.diagnosis.watch.run import Outcome, input_kept, run
+from minictr.diagnosis.watch.sought import Sought, sought
+from minictr.diagnosis.watch.stand_in import NAMES, STAND_INS, Helped, StandIns
+from minictr.diagnosis.watch.standing import Standing, standing
+from minictr.diagnosis.watch.steps import failure_of, shown
+from minictr.diagnosis.watch.trace import Traced, Watch, find_strace, trace
+from minictr.diagnosis.watch.weakened import weakened
+from minictr.diagnosis.watch.words import retold
+from minictr.diagnosis.words import error_words
+from minictr.host import Host
+from minictr.request import Request
+from minictr.runtime.execute import search
+from minictr.runtime.launch import Failure, Plan
+from minictr.runtime.namespaces import CreateNamespaces
+from minictr.runtime.syscalls import CallError
+from minictr.value import Value
+
+_LOST = "has a privilege of its own, which it does not get while it is watched"
+
+
+class Answer(Value):
+    """What there is to say of a command that was run.
+
+    verdict    "succeeded", "refused": by the kernel, with the diagnosis; "own": not by the kernel,
+               "differs": watched, it ended otherwise; "unwatched": it could not be watched
+    status     the command's own, as run unwatched; 126 or 127 where it could not be started
+    why        what the verdict rests on, in lines
+    line_ended whether the command's own last words ended in a newline
+    """
+
+    verdict: str
+    command: tuple[str, ...]
+    status: int
+    why: tuple[str, ...] = ()
+    diagnosis: Diagnosis | None = None
+    line_ended: bool = True
+
+
+def explain(command: list[str], host: Host) -> Answer:
+    """Run the command as it is; where it fails, once more watched, and once more held."""
+    path = os.environ.get("PATH", os.defpath)
+    try:
+        with input_kept():
+            outcome = _run(command, path)
+    except CallError as refused:
+        return _not_started(command, host, refused)
+    answer = Answer("succeeded", tuple(command), 0)
+    if outcome.status:
+        answer = _failed(command, host, path, outcome)
+    return answer.replace(line_ended=outcome.said[-1:] in ("", "\n"))
+
+
+def _failed(command: list[str], host: Host, path: str, outcome: Outcome) -> Answer:
+    strace = find_strace(path)
+    if not strace:
+        why = "strace is not installed: no directory of PATH has it"
+        return Answer("unwatched", tuple(command), outcome.status, (why,))
+    with tempfile.TemporaryDirectory(prefix=STAND_INS) as directory:
+        return _Runs(command, host, strace, Path(directory), path).answer(outcome)
+
+
+def _run(command: list[str], path: str) -> Outcome:
+    """Run it as it is. Raises CallError where it cannot be started."""
+    file = command[0] if "/" in command[0] else search(command[0], path)
+    try:
+        return run(command, file)
+    except OSError as error:
+        raise CallError("execve", (file, tuple(command)), error.errno or 0) from None
+
+
+class _Runs:
+    """The runs under strace of one command."""
+
+    def __init__(
+        self, command: list[str], host: Host, strace: str, directory: Path, path: str
+    ) -> None:
+        self.command = command
+        self.host = host
+        self.strace = strace
+        self.directory = directory
+        self.path = path
+        self.names: tuple[str, ...] = NAMES
+        self.found: Diagnosis | None = None
+
+    def answer(self, outcome: Outcome) -> Answer:
+        try:
+            return self._answer(outcome)
+        except OSError as error:
+            why = f"strace cannot be run: {error.strerror} ({error.filename or 'socket'})"
+            return Answer("unwatched", tuple(self.command), outcome.status, (why,))
+
+    def _answer(self, outcome: Outcome) -> Answer:
+        status, command = outcome.status, tuple(self.command)
+        traced, choice = self._traced()
+        if traced.trouble:
+            return Answer("unwatched", command, status, (f"strace: {traced.trouble}",))
+        lost: tuple[str, ...] = ()
+        if not outcome.same_as(traced.outcome):
+            # A program that looks whether the helpers are root's does not take a stand-in.
+            self.names = ()
+            traced, choice = self._traced()
+            lost = weakened(traced.record, self.host.uid)
+        if lost or not outcome.same_as(traced.outcome):
+            why = (_ended("as it is", outcome), _ended("watched", traced.outcome))
+            return Answer("differs", command, status, (*why, *(f"{path} {_LOST}" for path in lost)))
+        target = sought(choice, self.command, outcome)
+        if target is None:
+            return Answer("own", command, status, _unrefused(traced))
+        return self._explained(target, outcome, traced)
+
+    def _explained(self, target: Sought, outcome: Outcome, traced: Traced) -> Answer:
+        status, command = outcome.status, tuple(self.command)
+        own = posix.getpid()
+        if target.here:
+            self.found = self._diagnose(target.failure.replace(witness=own), standing(own))
+        else:
+            self._hold(target)
+        if self.found is None:  # it did not come to the same call again
+            self.found = self._diagnose(target.failure.replace(witness=0), Standing())
+        if target.needs_proof and self.found.code == UNKNOWN:
+            return Answer("own", command, status, _unrefused(traced))
+        failure = shown(target.failure, target.call) if target.call else target.failure
+        happened = _happened(self.command, outcome, failure, bool(target.call))
+        diagnosis = self.found.replace(happened=happened, failure=failure)
+        return Answer("refused", command, status, (outcome.last,), diagnosis)
+
+    def _hold(self, target: Sought) -> None:
+        """Run the command again, and diagnose while the process that fails stands still."""
+        left = target.occurrence
+
+        def seen(call: Call, held: bool) -> None:
+            nonlocal left
+            if self.found is None and target.matches(call):
+                left -= 1
+                if left == 0:
+                    witness = call.thread if held else 0
+                    failure = target.failure.replace(witness=witness)
+                    self.found = self._diagnose(failure, standing(witness))
+
+        def helped(one: Helped) -> None:
+            if self.found is None and one.status and target.helped:
+                failure = failure_of(Refused(one.pid, 0, helped=one), target.program)
+                self.found = self._diagnose(failure, standing(one.pid))
+
+        self._traced(target.call_name, None if target.helped else seen, helped)
+
+    def _traced(
+        self,
+        held: str = "",
+        watch: Watch | None = None,
+        witnessed: Callable[[Helped], None] | None = None,
+    ) -> tuple[Traced, Choice]:
+        directory = Path(tempfile.mkdtemp(dir=self.directory))
+        stand_ins = StandIns(directory, self.path, self.names)
+        stand_ins.witnessed = witnessed
+        try:
+            with input_kept():
+                traced = trace(self.strace, self.command, directory, stand_ins, held, watch)
+        finally:
+            stand_ins.close()
+        said = stand_ins.real_names(traced.outcome.said)
+        traced = traced.replace(outcome=traced.outcome.replace(said=said))
+        return traced, Choice(traced.record, traced.voice, stand_ins.helped)
+
+    def _diagnose(self, failure: Failure, place: Standing) -> Diagnosis:
+        return diagnose_other(failure, place, self.command, self.host)
+
+
+def diagnose_other(failure: Failure, place: Standing, command: list[str], host: Host) -> Diagnosis:
+    """Ask the causes that stop the equivalent step of ours."""
+    step = failure.step
+    enter = step if isinstance(step, CreateNamespaces) else CreateNamespaces(())
+    plan = Plan((enter,), (step,), (), (), (), ())
+    image = "/" if place.root else ""  # whose files a fix may change
+    request = Request("why", image, tuple(command), "minictr",
+                      host_environment=tuple(os.environ.items()))  # fmt: skip
+    interview = Interview(failure, plan, host, request)
+    system = posix.uname()
+    known = Diagnosis("", failure, UNKNOWN, "", None, kernel=(system.release, system.machine))
+    found = ask_causes(interview, place, known)
+    return retold(found, failure.phase.partition(" (pid ")[0], bool(place.root))
+
+
+def _not_started(command: list[str], host: Host, refused: CallError) -> Answer:
+    """The command's own file cannot be executed: this process is the witness."""
+    own = posix.getpid()
+    status = 127 if refused.errno in (2, 20) else 126
+    from minictr.runtime.execute import Execute
+
+    failure = Failure(f"{command[0]} (pid {own})", 0, Execute(tuple(command)), refused.call,
+                      refused.arguments, refused.errno, witness=own)  # fmt: skip
+    diagnosis = diagnose_other(failure, standing(own), command, host)
+    happened = f"{command[0]} cannot be executed: {error_words(refused.errno)}"
+    return Answer("refused", tuple(command), status, (), diagnosis.replace(happened=happened))
+
+
+def _happened(command: list[str], outcome: Outcome, failure: Failure, called: bool) -> str:
+    what = f"{failure.call}(2) was refused" if called else f"{failure.call} failed"
+    return f"{command[0]} ended with status {outcome.status}: {what}"
+
+
+def _ended(how: str, outcome: Outcome) -> str:
+    return f'{how}: status {outcome.status}, "{outcome.last}"'
+
+
+def _unrefused(traced: Traced) -> tuple[str, ...]:
+    calls, processes = len(traced.record.calls), len(traced.record.parents) + 1
+    return (
+        f"{calls} calls of {processes} processes watched: none that makes namespaces, maps, mounts "
+        "or starts programs was refused without its process getting over it",
+        traced.outcome.last,
+    )

@@ -1,0 +1,24 @@
+"""Names the program that a process of the record runs."""
+
+from __future__ import annotations
+
+from minictr.diagnosis.watch.arguments import plain
+from minictr.diagnosis.watch.kinds import PROGRAMS
+from minictr.diagnosis.watch.record import Record
+
+
+def program_path(record: Record, process: int) -> str:
+    """The file that a process, or the one it was forked from, has last executed."""
+    while process:
+        executed = [
+            call for call in record.of(process) if call.name in PROGRAMS and not call.failed
+        ]
+        if executed:
+            return plain(executed[-1].arguments[0])
+        process = record.process(record.parents.get(process, 0))
+    return ""
+
+
+def program_of(record: Record, process: int) -> str:
+    """Its name."""
+    return program_path(record, process).rpartition("/")[2] or f"process {process}"

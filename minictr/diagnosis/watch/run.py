@@ -1,0 +1,139 @@
+"""Runs the command as it is, and hears what it says on standard error."""
+
+from __future__ import annotations
+
+import os
+import posix
+import re
+import select
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from minictr.value import Value
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_CHANGING = re.compile(r"\d+|\b[0-9a-fA-F]{8,}\b")  # pids, times, the names of temporary files
+_FORWARDED = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
+GRACE = 0.5  # seconds in which what the command leaves in the background can still be heard
+
+
+class Outcome(Value):
+    """How the command ended: `status`, 128+N for signal N, and what it wrote to standard error."""
+
+    status: int
+    said: str
+
+    @property
+    def last(self) -> str:
+        """The last line of what it said."""
+        lines = [line.strip() for line in _COLOURS.sub("", self.said).splitlines()]
+        return next((line for line in reversed(lines) if line), "")
+
+    def same_as(self, other: Outcome) -> bool:
+        """Whether two runs ended alike; numbers in what they said may differ."""
+        lines = [_CHANGING.sub("#", one.last) for one in (self, other)]
+        return self.status == other.status and lines[0] == lines[1]
+
+
+class Voice:
+    """The pipe that stands for the command's standard error; `pass_on` shows it as it comes."""
+
+    def __init__(self, pass_on: bool) -> None:
+        self.reader, self.writer = os.pipe()
+        self.name = f"pipe:[{os.fstat(self.writer).st_ino}]"
+        self._pass_on = pass_on
+        self._parts: list[bytes] = []
+
+    def hear(self) -> bool:
+        """Read what is there; False at the end, when nobody has the pipe any more."""
+        part = os.read(self.reader, 1 << 16)
+        self._parts.append(part)
+        if self._pass_on:
+            _write_all(part)
+        return bool(part)
+
+    def close(self) -> str:
+        """Everything that was said."""
+        os.close(self.reader)
+        return b"".join(self._parts).decode("utf-8", "replace")
+
+
+# By descriptor: what to do when there is something to read; False where nothing more will come.
+Ears = dict[int, Callable[[], bool]]
+
+
+def run(command: list[str], path: str) -> Outcome:
+    """Run the command with the caller's terminal and input; `path` is its file. Raises OSError."""
+    voice = Voice(pass_on=True)
+    try:
+        child = subprocess.Popen(command, executable=path, stderr=voice.writer)
+    except OSError:
+        os.close(voice.writer)
+        voice.close()
+        raise
+    os.close(voice.writer)
+    with forwarding(child):
+        attend(child, {voice.reader: voice.hear}, lambda: False)
+        code = child.wait()
+    return Outcome(code if code >= 0 else 128 - code, voice.close())
+
+
+def attend(child: subprocess.Popen[bytes], ears: Ears, over: Callable[[], bool]) -> None:
+    """Listen until the child has ended or `over` says so, and a moment longer for the rest.
+
+    One loop in place of threads: under a limit on processes there may be none.
+    """
+    end = os.pidfd_open(child.pid)
+    patience = float("inf")
+    while time.monotonic() < patience:
+        waiting = [*ears, *([end] if patience == float("inf") else [])]
+        left = None if patience == float("inf") else max(0.0, patience - time.monotonic())
+        ready, _, _ = select.select(waiting, [], [], left)
+        for descriptor in ready:
+            if descriptor != end and not ears[descriptor]():
+                del ears[descriptor]
+        if patience == float("inf") and (end in ready or over()):
+            patience = time.monotonic() + GRACE
+        if not ready or (not ears and end in ready):
+            break
+    os.close(end)
+
+
+@contextmanager
+def forwarding(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Let the child have the signals that are meant for it; the terminal's it has by itself."""
+
+    def forward(number: int, _frame: object) -> None:
+        if number in (signal.SIGTERM, signal.SIGHUP):
+            child.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def input_kept() -> Iterator[None]:
+    """Set a file on standard input back to where it was: the next run is to read the same."""
+    try:
+        status = posix.fstat(0)
+        start = posix.lseek(0, 0, os.SEEK_CUR) if stat.S_ISREG(status.st_mode) else -1
+    except OSError:  # it is closed
+        start = -1
+    yield
+    if start >= 0:
+        posix.lseek(0, start, os.SEEK_SET)
+
+
+def _write_all(part: bytes) -> None:
+    sys.stderr.flush()
+    while part:
+        part = part[posix.write(2, part) :]

@@ -1,0 +1,159 @@
+"""Runs the command under strace(1) and reads along; can hold it at a call that was refused."""
+
+from __future__ import annotations
+
+import os
+import posix
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from minictr.diagnosis.watch.kinds import LOOKS
+from minictr.diagnosis.watch.record import Call, Record
+from minictr.diagnosis.watch.run import Outcome, Voice, attend, forwarding
+from minictr.diagnosis.watch.stand_in import StandIns
+from minictr.host import read_fact
+from minictr.value import Value
+
+# `?` passes over a call that this machine or this strace does not know.
+_CALLS = (
+    "clone", "clone3", "fork", "vfork", "unshare", "setns", "execve", "execveat",
+    "mount", "umount2", "pivot_root", "chroot", "fsopen", "fsconfig", "fsmount", "fspick",
+    "move_mount", "open_tree", "mount_setattr", "sethostname", "ioctl",
+    "prctl", "seccomp", "capset", "setgroups", "setuid", "setgid", "setresuid", "setresgid",
+    "open", "openat", "openat2", "write", "writev", "mkdir", "mkdirat", "chdir",
+    "stat", "lstat", "newfstatat", "statx", "statfs", "access", "faccessat", "faccessat2",
+    "readlink", "readlinkat",
+)  # fmt: skip
+# Microseconds for which strace keeps a process after a call of the kind that we wait for. It is
+# stopped itself within that time; programs look for many files, and mount few.
+_HELD, _HELD_LOOKING = 50_000, 5_000
+_PATIENCE = 0.05  # seconds that strace takes at most to stop
+
+
+class Traced(Value):
+    """One run under strace: how it ended, and what was recorded of it."""
+
+    outcome: Outcome
+    record: Record
+    voice: str  # the name of the pipe that was its standard error
+    trouble: str = ""  # why strace could not watch, in its own words
+
+
+# Given a call that failed, and whether its process is held.
+Watch = Callable[[Call, bool], object]
+
+
+def find_strace(path: str) -> str:
+    """The path of strace, "" where there is none."""
+    return shutil.which("strace", path=path) or ""
+
+
+def trace(
+    strace: str,
+    command: list[str],
+    directory: Path,
+    stand_ins: StandIns,
+    held: str = "",
+    watch: Watch | None = None,
+) -> Traced:
+    """Run the command once under strace, its standard output discarded. Raises OSError.
+
+    held    the system call after which each process waits a little, "" for none
+    watch   is given each call that failed, and whether its process stands still meanwhile: where
+            the call is `held` strace keeps it, and is stopped itself
+    """
+    fifo = directory / "calls"
+    reader, writer = _open(fifo)
+    voice = Voice(pass_on=False)
+    child = subprocess.Popen(
+        [strace, *_options(fifo, held), "--", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=voice.writer,
+        env={**os.environ, "PATH": stand_ins.path},
+    )
+    os.close(voice.writer)
+    lines = _Lines(child, reader, watch)
+    ears = {reader: lines.read, voice.reader: voice.hear, stand_ins.listener: stand_ins.answer}
+    with forwarding(child):
+        attend(child, ears, lines.over)
+        child.terminate()  # of what is left in the background strace lets go
+        child.wait()
+    posix.close(reader)
+    posix.close(writer)
+    return _outcome(lines.record, voice)
+
+
+def _open(fifo: Path) -> tuple[int, int]:
+    """A pipe with a name, for strace to write to: a descriptor would be inherited by the command.
+
+    The writer is ours until strace has opened it: without one there would be an end of file.
+    """
+    os.mkfifo(fifo, 0o600)
+    reader = posix.open(str(fifo), posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
+    return reader, posix.open(str(fifo), posix.O_WRONLY | posix.O_CLOEXEC)
+
+
+def _outcome(record: Record, voice: Voice) -> Traced:
+    said = voice.close()
+    end = record.ends.get(record.first)
+    if end is None or not record.calls:
+        return Traced(Outcome(-1, said), record, voice.name, said.strip() or "it said nothing")
+    return Traced(Outcome(end.status, said), record, voice.name)
+
+
+def _options(fifo: Path, held: str) -> list[str]:
+    """What strace is asked: follow children, name what descriptors lead to, translate pids."""
+    calls = ",".join(f"?{name}" for name in _CALLS)
+    options = ["-f", "-y", "-I2", "-s", "300", "--decode-pids=pidns", "-o", str(fifo)]
+    options += ["-e", f"trace={calls}", "-e", "signal=none"]
+    if not held:
+        return options
+    delay = _HELD_LOOKING if held in LOOKS else _HELD
+    return [*options, "-e", f"inject={held}:delay_exit={delay}"]
+
+
+class _Lines:
+    """Takes strace's lines into a record, and stops strace while a failed call is looked at."""
+
+    def __init__(self, child: subprocess.Popen[bytes], reader: int, watch: Watch | None) -> None:
+        self.record = Record()
+        self._child = child
+        self._reader = reader
+        self._watch = watch
+        self._rest = b""
+
+    def read(self) -> bool:
+        part = posix.read(self._reader, 1 << 16)
+        *lines, self._rest = (self._rest + part).split(b"\n")
+        for line in lines:
+            self._take(line.decode("latin-1"))
+        return bool(part)
+
+    def over(self) -> bool:
+        """Whether the command itself has ended; strace stays for children in the background."""
+        return self.record.first in self.record.ends
+
+    def _take(self, line: str) -> None:
+        call = self.record.feed(line)
+        if call and call.failed and self._watch and self._child.poll() is None:
+            self._child.send_signal(signal.SIGSTOP)
+            try:
+                self._watch(call, self._stands_still(call.thread))
+            finally:
+                self._child.send_signal(signal.SIGCONT)
+
+    def _stands_still(self, thread: int) -> bool:
+        """Whether strace has stopped while it kept the thread."""
+        late = time.monotonic() + _PATIENCE
+        while _state(self._child.pid) != "T" and time.monotonic() < late:
+            time.sleep(0.001)
+        return _state(self._child.pid) == "T" and _state(thread) == "t"
+
+
+def _state(pid: int) -> str:
+    """The letter of proc_pid_stat(5): T stopped, t by its tracer; "" where it has ended."""
+    return read_fact(f"/proc/{pid}/stat").text.rpartition(") ")[2][:1]

@@ -1,0 +1,34 @@
+"""Finds the programs that being watched takes the privilege from."""
+
+from __future__ import annotations
+
+import posix
+import stat
+
+from minictr.diagnosis.watch.arguments import plain
+from minictr.diagnosis.watch.kinds import PROGRAMS
+from minictr.diagnosis.watch.record import Record
+
+
+def weakened(record: Record, uid: int) -> tuple[str, ...]:
+    """The programs with a privilege of their own that were executed and ended in failure.
+
+    Root's tracer may trace them with their privilege (ptrace(2), CAP_SYS_PTRACE).
+    """
+    if uid == 0:
+        return ()
+    found = []
+    for call in record.calls:
+        end = record.ends.get(record.process(call.process))
+        if call.name in PROGRAMS and not call.failed and (end is None or end.status):
+            found.append(plain(call.arguments[0]))
+    return tuple(path for path in dict.fromkeys(found) if _privileged(path))
+
+
+def _privileged(path: str) -> bool:
+    try:
+        if posix.stat(path).st_mode & (stat.S_ISUID | stat.S_ISGID):
+            return True
+        return bool(posix.getxattr(path, "security.capability"))
+    except OSError:  # it is not at that path here, or has no such attribute
+        return False

@@ -1,0 +1,156 @@
+"""Of the calls that were refused, the one is chosen that the failure came from."""
+
+from __future__ import annotations
+
+import pytest
+
+from minictr.diagnosis.watch.choose import Choice
+from minictr.diagnosis.watch.record import Record
+from minictr.diagnosis.watch.run import Outcome
+from minictr.diagnosis.watch.stand_in import Helped
+
+VOICE = "pipe:[5]"
+EPERM = "= -1 EPERM (Operation not permitted)"
+ENOENT = "= -1 ENOENT (No such file or directory)"
+START = '7 execve("/usr/bin/sandbox", ["sandbox"], 0x7 /* 3 vars */) = 0'
+
+
+def said(text: str, pid: int = 7) -> str:
+    return f'{pid} write(2<{VOICE}>, "{text}", {len(text)}) = {len(text)}'
+
+
+def ended(status: int, pid: int = 7) -> str:
+    return f"{pid} +++ exited with {status} +++"
+
+
+def chosen(*lines: str, helped: tuple[Helped, ...] = ()) -> str:
+    """The line of the chosen call, "" for none."""
+    choice = choice_of(*lines, helped=helped)
+    refused = choice.refused()
+    if not refused:
+        return ""
+    return refused.call.line if refused.call else refused.helped.path if refused.helped else ""
+
+
+def choice_of(*lines: str, helped: tuple[Helped, ...] = ()) -> Choice:
+    record = Record()
+    for line in (START, *lines):
+        record.feed(line)
+    return Choice(record, VOICE, list(helped))
+
+
+def test_the_last_refusal_before_the_message_is_chosen() -> None:
+    line = chosen(
+        f'7 mount("a", "/a", "tmpfs", 0, NULL) {EPERM}',
+        f'7 pivot_root(".", ".") {EPERM}',
+        said("sandbox: pivot_root: Operation not permitted"),
+        ended(1),
+    )
+    assert line.startswith("pivot_root")
+
+
+def test_the_message_decides_between_errnos() -> None:
+    line = chosen(
+        f'7 mount("proc", "/proc", "proc", 0, NULL) {EPERM}',
+        f'7 mount("a", "/a", NULL, MS_BIND, NULL) {ENOENT}',
+        said("sandbox: cannot mount proc: Operation not permitted"),
+        ended(1),
+    )
+    assert '"/proc"' in line
+
+
+def test_what_the_process_got_over_is_not_chosen() -> None:
+    assert not chosen(
+        "7 clone3({flags=CLONE_NEWUSER}, 88) = -1 ENOSYS (Function not implemented)",
+        "7 clone(child_stack=NULL, flags=CLONE_NEWUSER|SIGCHLD) = 8",
+        said("sandbox: Function not implemented"),
+        ended(1),
+    )
+
+
+def test_a_search_along_path_that_succeeds_is_not_chosen() -> None:
+    assert not chosen(
+        f'7 execve("/a/tool", ["tool"], 0x7 /* 3 vars */) {ENOENT}',
+        '7 execve("/b/tool", ["tool"], 0x7 /* 3 vars */) = 0',
+        said("tool: x: No such file or directory"),
+        ended(1),
+    )
+
+
+def test_what_a_shell_was_given_in_place_of_the_kernel_is_chosen() -> None:
+    line = chosen(
+        '7 execve("/a/tool", ["/a/tool"], 0x7 /* 3 vars */) = -1 ENOEXEC (Exec format error)',
+        '7 execve("/bin/sh", ["/bin/sh", "/a/tool"], 0x7 /* 3 vars */) = 0',
+        said("/a/tool: 1: Syntax error"),
+        ended(2),
+    )
+    assert line.startswith('execve("/a/tool"')
+
+
+def test_a_refusal_in_a_process_that_ended_well_is_not_chosen() -> None:
+    assert not chosen(
+        "7 fork() = 8",
+        f'8 mount("a", "/a", "tmpfs", 0, NULL) {EPERM}',
+        ended(0, 8),
+        said("sandbox: Operation not permitted"),
+        ended(1),
+    )
+
+
+def test_without_words_the_failure_is_followed_to_the_child_it_came_from() -> None:
+    line = chosen(
+        "7 fork() = 8",
+        f'8 mount("a", "/a", "tmpfs", 0, NULL) {EPERM}',
+        ended(1, 8),
+        said("sandbox: it did not work"),
+        ended(1),
+    )
+    assert line.startswith("mount")
+
+
+def test_a_later_child_that_fails_by_itself_hides_an_earlier_refusal() -> None:
+    assert not chosen(
+        f'7 chroot("/a") {EPERM}',
+        "7 fork() = 8",
+        said("check: failed", 8),
+        ended(1, 8),
+        ended(1),
+    )
+
+
+def test_a_helper_that_failed_is_chosen_and_its_own_calls_are_not() -> None:
+    helped = Helped(8, "/usr/bin/newuidmap", ("9",), 1, "newuidmap: write: Not so", False)
+    line = chosen(
+        "7 fork() = 8",
+        f'8 execve("/none", ["none"], 0x7 /* 3 vars */) {ENOENT}',
+        said("newuidmap: write: Not so: No such file or directory", 8),
+        ended(1, 8),
+        ended(1),
+        helped=(helped,),
+    )
+    assert line == "/usr/bin/newuidmap"
+
+
+def test_a_file_counts_as_missed_where_the_message_names_it() -> None:
+    lines = (
+        f'7 newfstatat(AT_FDCWD</>, "/a/tool", 0x7, 0) {ENOENT}',
+        f'7 newfstatat(AT_FDCWD</>, "/etc/other", 0x7, 0) {ENOENT}',
+        f'7 newfstatat(AT_FDCWD</>, "/b/tool", 0x7, 0) {ENOENT}',
+    )
+    missed = choice_of(*lines, said("tool: not found in PATH"), ended(1)).missed()
+    assert [one.arguments[1] for one in missed] == ['"/a/tool"', '"/b/tool"']
+    assert not choice_of(*lines, said("sandbox: I give up"), ended(1)).missed()
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (Outcome(1, "x\nproc 12: no\n"), True),
+        (Outcome(1, "proc 345: no\n\n"), True),
+        (Outcome(1, "\x1b[31mproc 1: no\x1b[0m"), True),
+        (Outcome(2, "proc 12: no\n"), False),
+        (Outcome(1, "proc 12: yes\n"), False),
+    ],
+)
+def test_runs_are_alike_by_status_and_last_line(other: Outcome, same: bool) -> None:
+    assert Outcome(1, "proc 12: no\n").same_as(other) is same
