@@ -36,6 +36,13 @@ PAIRS = {
             {AS_USER} {PLAIN}""",
         True, ["MC0404", "MC0410"],
     ),
+    "a filter, then the initial ramfs": (
+        f"initial-root {AS_USER} filtered --refuse mount -- {PLAIN}",
+        True, ["MC0406", "MC0413"],
+    ),
+    "a Landlock domain, then the initial ramfs": (
+        f"initial-root {AS_USER} landlocked -- {PLAIN}", True, ["MC0408", "MC0413"],
+    ),
     "a limit, then another limit": (
         f"{LIMITED} sh -c 'echo 0 >/proc/sys/user/max_mnt_namespaces; {PLAIN}'",
         False, ["MC0201", "MC0202"],

@@ -10,7 +10,7 @@ MODULES = (
     "outer_filter", "limits", "used_up", "chroot", "root_cover", "unmapped", "pid_namespace",
     "real_ids", "subids", "helper_files", "helper_formats", "procfs", "callers", "helpers",
     "setuid", "file_capabilities", "capabilities", "maps", "loopback",
-    "mounts", "landlock", "mount_table", "file_size",
+    "mounts", "landlock", "mount_table", "pivot", "file_size",
     "binds", "proc", "directory",
     "execute", "paths", "executable", "denied", "noexec", "programs", "formats", "arguments",
 )  # fmt: skip

@@ -231,4 +231,23 @@ CASES = [
         repaired=PLAIN,
         near=f"{PLAIN}; (ulimit -S -f 8; {PLAIN})",
     ),
+    Case(
+        "MC0413",
+        proof=("the kernel's initial ", "are the same", "rootfs rootfs"),
+        fix=("unshare --map-current-user --keep-caps --mount ", "switch_root(8)"),
+        repaired='initial-root runuser -u "$USER" -- sh -c "$USER_FIX"',
+        # The initial ramfs, left as switch_root does.
+        near="""initial-root sh -c 'mount --rbind / /mnt && cd /mnt && mount --move . /
+            exec chroot . runuser -u "$USER" -- minictr exec "$IMAGE" true'""",
+    ),
+    Case(
+        "MC0413",
+        name="filter",
+        script='initial-root runuser -u "$USER" -- minictr exec "$IMAGE" true',
+        as_root=True,
+        proof=("the kernel's initial ",),
+        repaired='initial-root runuser -u "$USER" -- sh -c "$USER_FIX"',
+        near=f"filtered --refuse pivot_root --errno EINVAL -- {LAUNCH}",
+        instead="MC0406",
+    ),
 ]
