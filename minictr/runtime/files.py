@@ -39,10 +39,15 @@ write = keeping("write", posix.write)
 
 
 def write_file(path: str, content: bytes, mode: int = 0o644) -> None:
-    """Create or overwrite a file with one write(2): what the kernel's own files ask for."""
+    """Create or overwrite a file, with one write(2): what the kernel's own files ask for.
+
+    Where that writes a part (RLIMIT_FSIZE), the next one says why.
+    """
     descriptor = open_file(path, posix.O_WRONLY | posix.O_CREAT | posix.O_CLOEXEC, mode)
     try:
-        posix.write(descriptor, content)
+        written = posix.write(descriptor, content)
+        while written < len(content):
+            written += posix.write(descriptor, content[written:])
     except OSError as error:
         raise CallError(
             "write", (path, content.decode("utf-8", "replace")), error.errno or 0

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
+import resource
+import signal
+from pathlib import Path
 
 import pytest
 
 from minictr.runtime import syscalls
+from minictr.runtime.files import write_file
 from minictr.runtime.syscalls import CallError
 
 TYPE_CHECKING = False
@@ -34,3 +39,16 @@ def test_a_refused_call_raises_its_own_name_and_errno(call: str) -> None:
         refused()
     assert caught.value.call == call
     assert caught.value.errno in (number, errno.EPERM)
+
+
+def test_a_file_that_is_written_in_part_is_not_taken_for_whole(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+        try:
+            write_file(str(tmp_path / "file"), b"eleven bytes")
+        except CallError as refused:
+            os._exit(refused.errno)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == errno.EFBIG
