@@ -6,6 +6,13 @@ from minictr.refusal import Refusal
 from minictr.request import Bind
 
 NOT_YET = ("image-src=", "id=")
+_BIND = "Write a bind as SOURCE[:TARGET[:ro]]."
+_MOUNT = "Write a mount as type=bind,source=SOURCE,destination=TARGET[,ro]."
+
+
+def wrong(cause: str, fix: str = _BIND, text: str = "") -> Refusal:
+    """The refusal of `text`, which does not say where from and where to."""
+    return Refusal("MC0445", cause, text, fix)
 
 
 def read_binds(text: str, cwd: str) -> list[Bind]:
@@ -39,12 +46,10 @@ def is_option(text: str) -> bool:
 def bind_of(parts: list[str], options: list[str], cwd: str) -> Bind:
     """Check the parts of one specification."""
     if len(parts) > 2:
-        raise Refusal(
-            "request", f"wrong bind syntax: {':'.join(parts)}", "", "Escape `:` as `\\:`."
-        )
+        raise wrong(f"wrong bind syntax: {':'.join(parts)}", "Escape `:` as `\\:`.")
     source = parts[0]
     if not source:
-        raise Refusal("request", f"a bind has no source: {':'.join(parts)}")
+        raise wrong(f"a bind has no source: {':'.join(parts)}")
     read_only = False
     for option in options:
         if option not in ("ro", "rw"):
@@ -58,19 +63,19 @@ def bind_of(parts: list[str], options: list[str], cwd: str) -> Bind:
 def bad_option(option: str) -> Refusal:
     """What is to be said of an option that is neither ro nor rw."""
     if option.startswith(NOT_YET):
-        return Refusal(
-            "request", f"the bind option {option} is refused: no image can be bound from"
-        )
-    return Refusal("request", f"{option} is not a valid bind option", "", "Use ro or rw.")
+        return wrong(f"the bind option {option} is refused: no image can be bound from", "")
+    return wrong(f"{option} is not a valid bind option", "Use ro or rw.")
 
 
 def checked(bind: Bind) -> Bind:
     """Give the bind back, its target tidied, if that can be one."""
     if not bind.target.startswith("/"):
-        raise Refusal("request", f"the bind target {bind.target} is not an absolute path")
+        raise wrong(f"the bind target {bind.target} is not an absolute path", _BIND, bind.target)
     target = absolute(bind.target, "")
     if target == "/":
-        raise Refusal("request", f"{bind.source} cannot be bound over the container's /")
+        raise wrong(
+            f"{bind.source} cannot be bound over the container's /", "Choose another target."
+        )
     return bind if target == bind.target else bind.replace(target=target)
 
 
@@ -81,7 +86,7 @@ def read_mounts(text: str, cwd: str) -> list[Bind]:
     try:
         lines = records(text)
     except ValueError as error:
-        raise Refusal("request", f"the mount {text} cannot be read: {error}") from None
+        raise wrong(f"the mount {text} cannot be read: {error}", _MOUNT) from None
     return [mount_of(fields, text, cwd) for fields in lines]
 
 
@@ -100,11 +105,11 @@ def mount_of(fields: list[str], text: str, cwd: str) -> Bind:
         elif key in ("image-src", "id"):
             raise bad_option(field)
         elif key != "type":
-            raise Refusal("request", f'invalid key "{key}" in mount specification', text)
+            raise wrong(f'invalid key "{key}" in mount specification', _MOUNT, text)
         elif value != "bind":
-            raise Refusal("request", f'unsupported mount type "{value}": only bind is', text)
+            raise wrong(f'unsupported mount type "{value}": only bind is', _MOUNT, text)
     if not source or not target:
-        raise Refusal("request", "mounts must specify a source and a destination", text)
+        raise wrong("mounts must specify a source and a destination", _MOUNT, text)
     return checked(Bind(absolute(source, cwd), target, read_only))
 
 

@@ -26,6 +26,7 @@ _PURPOSES = {
     "BindTree": "the image cannot be mounted",
     "MakeFiles": "the container's passwd and group files cannot be written",
     "MountProc": "the container's /proc cannot be mounted",
+    "CoverCache": "the cache of unpacked images cannot be covered",
     "MountMinimalDev": "the container's /dev cannot be made",
     "PivotRoot": "the container's root file system cannot be entered",
     "CloseDescriptors": "inherited descriptors cannot be closed",

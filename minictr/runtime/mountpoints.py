@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import posix
 
 from minictr.image.tree import kind_of, resolve
@@ -80,11 +81,9 @@ def _look(place: Place, mounted: list[tuple[Place, str]], tree: Tree) -> Spot:
                 return Spot(inside, _shown(outer.step, inside[len(above) :]), outer)
         return Spot(inside, kind_of(tree.root, inside))
     except OSError as error:
-        why = posix.strerror(error.errno or 0)
         if place.asked:
-            cause = f"{place.target} cannot be reached in the image: {why}"
-            raise Refusal("request", cause, f"{tree.root}{place.target}: {why}") from None
-        return Spot("", "", None, why)
+            raise _unreachable(place.target, tree.root, error) from None
+        return Spot("", "", None, posix.strerror(error.errno or 0))
 
 
 def _shown(step: Step, rest: str) -> str:
@@ -102,9 +101,13 @@ def _unfit(
     place: Place, spot: Spot, mounted: list[tuple[Place, str]], tree: Tree, writable: bool
 ) -> str:
     """Why nothing is mounted at the spot; "" where it is."""
-    if spot.inside == "/" and place.asked:
+    if spot.inside == "/":
+        if not place.asked:
+            return "the image has a symbolic link to its root there"
         cause = f"{place.target} leads to the root of the container, which cannot be a mount point"
-        raise Refusal("request", cause, f"in the image it is {spot.inside}")
+        fix = "Choose another target, or take the symbolic link out of the image."
+        proof = f"the image's symbolic links lead from {place.target} to /"
+        raise Refusal("MC0442", cause, proof, fix)
     taken = any(outer.asked and inside == spot.inside for outer, inside in mounted)
     if taken and (place.asked or isinstance(place.step, BindFile)):
         return "an earlier bind is there"
@@ -124,9 +127,29 @@ def _unfit_for_image(place: Place, spot: Spot, path: str, writable: bool) -> str
     if not place.asked:
         return "the writable image has no such path"
     # A writable image is the user's own: nothing is made in it that the payload did not make.
-    raise Refusal(
-        "request",
-        f"{place.target} is not in the image, and --writable makes no mount points",
-        f"{path} does not exist",
-        f"mkdir -p {path}",
-    )
+    from minictr.image.refusals import quoted
+
+    fix = f"mkdir -p {quoted(path)}"
+    if place.kind == "file":
+        fix = f"mkdir -p {quoted(path.rpartition('/')[0])} && touch {quoted(path)}"
+    cause = f"{place.target} is not in the image, and --writable makes no mount points"
+    raise Refusal("MC0439", cause, f"{path} does not exist", fix)
+
+
+def _unreachable(target: str, root: str, error: OSError) -> Refusal:
+    """The image's own path to a mount point that was asked for cannot be followed."""
+    from minictr.image.refusals import quoted
+
+    codes = {errno.ELOOP: "MC0425", errno.ENAMETOOLONG: "MC0426", errno.EACCES: "MC0436"}
+    why = posix.strerror(error.errno or 0)
+    if error.errno == errno.ENAMETOOLONG:
+        why = "a name has 255 bytes at most, and a path 4095"
+    fix, where = "Choose another target.", str(error.filename or root + target)
+    if error.errno == errno.EACCES:
+        where = where.rpartition("/")[0]
+        if posix.access(where, posix.X_OK, effective_ids=True):  # what refuses lies in it: FUSE
+            codes.clear()
+        elif posix.stat(where).st_uid == posix.geteuid():
+            fix = f"chmod u+x {quoted(where)}"
+    cause = f"{target} cannot be reached in the image: {why}"
+    return Refusal(codes.get(error.errno or 0, "MC0000"), cause, f"{where}: {why}", fix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import posix
 
 from minictr.host import canonical
@@ -54,8 +55,8 @@ def places(request: Request, host: Host) -> list[Place]:
 
     A bind of the user's on the same mount point replaces what would be there by default.
     """
-    if request.workdir and not host.exists(request.workdir):
-        raise Refusal("request", f"--workdir {request.workdir} does not exist")
+    if request.workdir:
+        _look_at(request.workdir)
     asked = [_bound(bind, host) for bind in request.binds]
     asked += [_scratch(path, request) for path in request.scratch]
     taken = {place.target for place in asked}
@@ -81,6 +82,19 @@ def real(path: str) -> str:
         return canonical(path)
     except OSError:
         return path
+
+
+def _look_at(workdir: str) -> None:
+    """Refuse a --workdir that is not there or not to be reached."""
+    try:
+        posix.stat(workdir)
+    except OSError as error:
+        from minictr.image.refusals import quoted
+
+        why = posix.strerror(error.errno or 0)
+        fix = f"mkdir -p {quoted(workdir)}" if error.errno == errno.ENOENT else "Name another one."
+        cause = f"--workdir {workdir} cannot be reached: {why}"
+        raise Refusal("MC0443", cause, f"stat({workdir}): {why}", fix) from None
 
 
 def _defaults(request: Request, host: Host) -> list[Place]:
@@ -158,11 +172,16 @@ def _host_file(path: str, host: Host) -> list[Place]:
 
 def _bound(bind: AskedBind, host: Host) -> Place:
     """A bind the user asked for. Devices must stay devices, so /dev is not made nodev."""
-    source = real(bind.source)
+    source, directory = real(bind.source), True
     try:
-        directory = posix.stat(source).st_mode & 0o170000 == 0o040000
+        asked = posix.stat(bind.source)
+        directory = asked.st_mode & 0o170000 == 0o040000
+        found = posix.stat(source)
+        same = asked.st_ino == found.st_ino and asked.st_dev == found.st_dev
     except OSError:  # mount(2) will say so again, in its place
-        directory = True
+        same = False
+    if not same:  # what /proc/PID/root or a descriptor shows: its path here is another file's
+        source = bind.source
     new = host.kernel >= MOUNT_SETATTR
     step = Bind(source, bind.target, bind.read_only, new, not below(source, "/dev"))
     return Place(bind.target, "directory" if directory else "file", step, asked=True)

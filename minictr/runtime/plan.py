@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from minictr.runtime.step import Step
 
 OVERLAY = (5, 11)  # the kernel that allows overlayfs in a user namespace
+_S_IFMT, _S_IFDIR = 0o170000, 0o040000
 _DIGITS = 8  # of a descriptor: fs.nr_open, the largest limit there can be, has seven
 _STAGING = ("/tmp", "/mnt", "/var", "/usr")  # any directory will do; these are nearly everywhere
 
@@ -150,7 +151,8 @@ def _root(
     if hindrance:
         if request.writable_tmpfs:
             cause = f"--writable-tmpfs needs an overlay, and there is none: {hindrance}"
-            raise Refusal("request", cause)
+            fix = "Leave --writable-tmpfs out."
+            raise Refusal("MC0441", cause, f"the image's tree is {tree.root}", fix)
         step = BindTree(tree.root, _entries(tree, skeleton), new)
         return (skeleton, step), f"binds on a skeleton, because {hindrance}"
     size = f"{request.tmpfs_mib}m" if request.writable_tmpfs else ""
@@ -177,7 +179,7 @@ def _writable_root(request: Request, tree: Tree, new: bool) -> BindRoot:
     """The directory itself; what was unpacked from a file is the cache's, for later launches."""
     if tree.kind != "directory":
         raise Refusal(
-            "request",
+            "MC0440",
             f"{request.image} cannot be written to: it is not a directory",
             f"it is of the kind {tree.kind}",
             "Use --writable-tmpfs, or unpack it into a directory.",
@@ -186,13 +188,16 @@ def _writable_root(request: Request, tree: Tree, new: bool) -> BindRoot:
 
 
 def _skeleton(tree: Tree, missing: list[Place]) -> MakeSkeleton:
-    directories: dict[str, int] = {"": _mode(tree.root)}
+    directories: dict[str, int] = {"": _mode(tree.root) & 0o7777}
     files = []
     for place in missing:
         parts = place.target.split("/")
         for length in range(1, len(parts)):
             above = "/".join(parts[:length])
-            directories.setdefault(above, _mode(tree.root + above))
+            mode = _mode(tree.root + above)
+            if place.asked and mode & _S_IFMT != _S_IFDIR:
+                raise _below_a_file(place.target, tree.root + above)
+            directories.setdefault(above, mode & 0o7777)
         if place.kind == "file":
             files.append(place.target)
         else:
@@ -202,9 +207,15 @@ def _skeleton(tree: Tree, missing: list[Place]) -> MakeSkeleton:
 
 def _mode(path: str) -> int:
     try:
-        return posix.stat(path).st_mode & 0o7777
+        return posix.stat(path).st_mode
     except OSError:  # the image lacks this directory too
-        return 0o755
+        return _S_IFDIR | 0o755
+
+
+def _below_a_file(target: str, file: str) -> Refusal:
+    cause = f"{target} lies below what is a file in the image"
+    fix = "Choose a path that is not below a file."
+    return Refusal("MC0433", cause, f"stat({file}): not a directory", fix)
 
 
 def _entries(tree: Tree, skeleton: MakeSkeleton) -> tuple[tuple[str, str], ...]:
@@ -214,11 +225,22 @@ def _entries(tree: Tree, skeleton: MakeSkeleton) -> tuple[tuple[str, str], ...]:
     for above in sorted(own - set(skeleton.files)):
         if kind_of(tree.root, above or "/") != "directory":
             continue
-        for name in sorted(posix.listdir(tree.root + above or "/")):
+        for name in sorted(_names(tree.root + above or "/")):
             path = f"{above}/{name}"
             if path not in own:
                 entries.append((path, _entry_kind(tree.root + path)))
     return tuple(entries)
+
+
+def _names(directory: str) -> list[str]:
+    """What is in a directory that has to be bound entry by entry."""
+    try:
+        return posix.listdir(directory)
+    except OSError as error:
+        cause = f"{directory} cannot be listed, and its entries have to be bound one by one"
+        proof = f"opendir({directory}): {posix.strerror(error.errno or 0)}"
+        fix = f"Have its owner run `setfacl -m u:{posix.geteuid()}:rx {directory}`."
+        raise Refusal("MC0444", cause, proof, fix) from None
 
 
 def _entry_kind(path: str) -> str:

@@ -56,7 +56,7 @@ def test_a_bind_specification_gives_binds(text: str, binds: list[Bind]) -> None:
 def test_a_bad_bind_is_refused_by_what_is_wrong_in_it(text: str, cause: str) -> None:
     with pytest.raises(Refusal) as caught:
         read_binds(text, "/here")
-    assert (caught.value.code, caught.value.cause) == ("request", cause)
+    assert (caught.value.code, caught.value.cause) == ("MC0445", cause)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_mount_specification_gives_binds(text: str, binds: list[Bind]) -> None
 def test_a_bad_mount_is_refused_by_what_is_wrong_in_it(text: str, cause: str) -> None:
     with pytest.raises(Refusal) as caught:
         read_mounts(text, "/here")
-    assert caught.value.code == "request"
+    assert caught.value.code == "MC0445"
     assert caught.value.cause.startswith(cause)
 
 

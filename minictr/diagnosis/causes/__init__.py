@@ -11,7 +11,8 @@ MODULES = (
     "real_ids", "subids", "helper_files", "helper_formats", "procfs", "callers", "helpers",
     "setuid", "file_capabilities", "capabilities", "maps", "loopback",
     "mounts", "landlock", "mount_table", "pivot", "file_size",
-    "binds", "proc", "directory",
+    "ways", "tree", "unplaced", "binds", "mountpoints", "blocked", "proc", "directory",
+    "cache_cover", "asked",
     "execute", "paths", "executable", "denied", "noexec", "programs", "formats", "arguments",
 )  # fmt: skip
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import errno
-import grp
-import posix
-import pwd
-import stat
 
 from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.inside import writable
 from minictr.diagnosis.probes.walk import Walk, walk
+from minictr.diagnosis.probes.ways import Way, closed
+from minictr.diagnosis.rights import rights
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.image.refusals import quoted
-
-_STAGED = "/root"  # where the container's root is until PivotRoot
+from minictr.runtime.mounts import ROOT
 
 
 @cause(
@@ -58,12 +55,15 @@ def bind_source_missing(interview: Interview) -> Verdict:
     "MC0402",
     "a directory above the source of a bind denies search",
     stops=("Bind",),
-    errnos=(errno.EACCES,),
+    errnos=(errno.EACCES, errno.ENOENT),
 )
 def bind_source_denied(interview: Interview) -> Verdict:
     """The path of a bind's source leads through a directory that this user may not search (x). The
     launcher has no other rights than its caller: the capabilities of the new user namespace
     count for files whose owner has an id in there, and root's files have not.
+
+    The kernel may say ENOENT: a symbolic link on the way that begins with / leads elsewhere while
+    the container is assembled, so it is followed before, which was refused as well.
 
     Reproduction (root makes the directory, an ordinary user starts the launch):
 
@@ -81,17 +81,17 @@ def bind_source_denied(interview: Interview) -> Verdict:
     place = _source(interview)
     if place is None:
         return None
-    if place.found:
+    found = closed(interview, Way(place))
+    if found is None:
         return Excluded(f"every directory on the way to {place.path} lets the caller through")
-    if place.errno != errno.EACCES or place.status is None:
-        return Unknown(f"the way to {place.path}: {place.end()}")
+    path, status = found
     host = interview.host
-    own = place.status.st_uid == host.uid
+    own = status.st_uid == host.uid
     return Proof(
-        f"{place.reached} denies search, so {place.path} cannot be bound",
-        (f"{place.reached}: {_rights(place.status)}; the caller is {host.user} ({host.uid})",),
-        fix_user=f"chmod u+x {quoted(place.reached)}" if own else "",
-        fix_administrator="" if own else f"setfacl -m u:{host.user}:x {quoted(place.reached)}",
+        f"{path} denies search, so {place.path} cannot be bound",
+        (f"{path}: {rights(status)}; the caller is {host.user} ({host.uid})",),
+        fix_user=f"chmod u+x {quoted(path)}" if own else "",
+        fix_administrator="" if own else f"setfacl -m u:{host.user}:x {quoted(path)}",
     )
 
 
@@ -125,27 +125,33 @@ def bind_of_another_kind(interview: Interview) -> Verdict:
     root = interview.container()
     if not root:
         return Unknown(f"what the container has at {target} cannot be seen")
-    inside = walk(root + _STAGED, target)
+    inside = walk(root + ROOT, target)
     if not inside.found:
         return Excluded(f"the container has nothing at {target}")
     if inside.is_directory() == place.is_directory():
         return Excluded(f"{place.path} and {target} are of one kind")
     kinds = ("directory", "file") if inside.is_directory() else ("file", "directory")
-    name = place.reached.rpartition("/")[2]
-    fix = f"Bind {place.path} on a path that is a {kinds[1]} in the image, or is not there."
-    if inside.is_directory():
-        spec = f"{place.path}:{target.rstrip('/')}/{name}"
-        fix = again(interview.request, "--bind", spec, without=("--bind", "-B"))
-        if len(interview.request.binds) > 1:
-            fix = f"Give the file its full name inside, --bind {spec}, where it has another now."
     return Proof(
         f"{target} is a {kinds[0]} in the container, and {place.path} is a {kinds[1]}",
         (
-            f"stat({place.path}): {_rights(place.status)}",
-            f"stat({target}) in the container: {_rights(inside.status)}",
+            f"stat({place.path}): {rights(place.status)}",
+            f"stat({target}) in the container: {rights(inside.status)}",
         ),
-        fix_user=fix,
+        fix_user=_of_its_kind(interview, place, target, kinds),
     )
+
+
+def _of_its_kind(interview: Interview, place: Walk, target: str, kinds: tuple[str, str]) -> str:
+    """kinds: what the target is, what the source is."""
+    request = interview.request
+    if all(bind.target != target for bind in request.binds):  # --home or --workdir
+        return f"Give a {kinds[0]} in place of {place.path}."
+    if kinds[0] == "file":
+        return f"Bind {place.path} on a path that is a directory in the image, or is not there."
+    spec = f"{place.path}:{target.rstrip('/')}/{place.reached.rpartition('/')[2]}"
+    if len(request.binds) > 1:
+        return f"Give the file its full name inside, --bind {spec}, where it has another now."
+    return again(request, "--bind", spec, without=("--bind", "-B"))
 
 
 def _source(interview: Interview) -> Walk | None:
@@ -163,26 +169,3 @@ def _create(interview: Interview, place: Walk) -> str:
     if place.errno != errno.ENOENT or place.link or not writable(place.reached):
         return look
     return f"mkdir -p {quoted(place.path)}\n{look}"
-
-
-def _rights(status: posix.stat_result | None) -> str:
-    """Kind, owner, group and mode in words."""
-    if status is None:
-        return "nothing is known of it"
-    kind = "directory" if stat.S_ISDIR(status.st_mode) else "file"
-    owner, group = _user_name(status.st_uid), _group_name(status.st_gid)
-    return f"{kind}, owner {owner}, group {group}, mode {status.st_mode & 0o7777:04o}"
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return f"{pwd.getpwuid(uid).pw_name} ({uid})"
-    except KeyError:
-        return str(uid)
-
-
-def _group_name(gid: int) -> str:
-    try:
-        return f"{grp.getgrgid(gid).gr_name} ({gid})"
-    except KeyError:
-        return str(gid)

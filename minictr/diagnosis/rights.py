@@ -1,0 +1,33 @@
+"""The words for what a file is and whose."""
+
+from __future__ import annotations
+
+import grp
+import posix
+import pwd
+import stat
+
+
+def rights(status: posix.stat_result | None) -> str:
+    """Kind, owner, group and mode."""
+    if status is None:
+        return "nothing is known of it"
+    kind = "directory" if stat.S_ISDIR(status.st_mode) else "file"
+    owner, group = user_name(status.st_uid), group_name(status.st_gid)
+    return f"{kind}, owner {owner}, group {group}, mode {status.st_mode & 0o7777:04o}"
+
+
+def user_name(uid: int) -> str:
+    """The name with the number, or the number alone."""
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} ({uid})"
+    except KeyError:
+        return str(uid)
+
+
+def group_name(gid: int) -> str:
+    """The same for a group."""
+    try:
+        return f"{grp.getgrgid(gid).gr_name} ({gid})"
+    except KeyError:
+        return str(gid)

@@ -1,0 +1,95 @@
+"""Faults of what was asked for, which are refused before any step."""
+
+from __future__ import annotations
+
+from lab.bench import Case
+
+_INNER = 'mkdir "$IMAGE/inner" && mount -t tmpfs none "$IMAGE/inner"'
+_SEARCHED = f'chown root "$IMAGE" && chmod 0711 "$IMAGE"; {_INNER}; '
+_RUN = 'runuser -u "$USER" -- minictr exec "$IMAGE" true'
+
+CASES = [
+    Case(
+        "MC0439",
+        proof=("/data is not in the image", "{image}/data does not exist"),
+        fix=("mkdir -p {image}/data",),
+        repaired="""eval "$USER_FIX"
+            minictr exec --writable --bind "$DIRECTORY:/data" "$IMAGE" true""",
+        near='minictr exec --bind "$DIRECTORY:/data" "$IMAGE" true',
+    ),
+    Case(
+        "MC0439",
+        name="file",
+        script='minictr exec --writable --bind /etc/passwd:/data/passwd "$IMAGE" true',
+        proof=("{image}/data/passwd does not exist",),
+        fix=("mkdir -p {image}/data && touch {image}/data/passwd",),
+        repaired="""eval "$USER_FIX"
+            minictr exec --writable --bind /etc/passwd:/data/passwd "$IMAGE" true""",
+        near="""minictr exec --writable --bind "$DIRECTORY:/bin" \\
+            --bind /etc/passwd:/bin/passwd "$IMAGE" true""",
+        instead="MC0602",
+    ),
+    Case(
+        "MC0440",
+        proof=("it is of the kind sif",),
+        fix=("Use --writable-tmpfs, or unpack it into a directory.",),
+        repaired='minictr exec --writable-tmpfs "$SIF" true',
+        near='minictr exec --writable "$IMAGE" true',
+    ),
+    Case(
+        "MC0441",
+        proof=("{image}/inner is a mount inside the image",),
+        fix=("Leave --writable-tmpfs out.",),
+        repaired=f"unshare -Urm sh -ec '{_INNER}; minictr exec \"$IMAGE\" true'",
+        near=f'unshare -Urm sh -ec \'{_INNER}; umount "$IMAGE/inner"\n'
+        'minictr exec --writable-tmpfs "$IMAGE" true\'',
+    ),
+    Case(
+        "MC0442",
+        proof=("the image's symbolic links lead from /data to /",),
+        repaired='minictr exec --bind "$DIRECTORY:/other" "$IMAGE" true',
+        near='ln -s /bin/.. "$IMAGE/data"; minictr exec --bind "$DIRECTORY:/data/in" "$IMAGE" true',
+    ),
+    Case(
+        "MC0443",
+        proof=("stat({directory}/work): No such file",),
+        fix=("mkdir -p {directory}/work",),
+        repaired='eval "$USER_FIX"; minictr exec -c --workdir "$DIRECTORY/work" "$IMAGE" true',
+        near='minictr exec --contain --workdir "$DIRECTORY" "$IMAGE" true',
+    ),
+    Case(
+        "MC0443",
+        name="closed",
+        script="""mkdir "$DIRECTORY/work"; chown root "$DIRECTORY"; chmod 0700 "$DIRECTORY"
+            runuser -u "$USER" -- minictr exec -c --workdir "$DIRECTORY/work" "$IMAGE" true""",
+        proof=("stat({directory}/work): Permission denied",),
+        repaired=_RUN,
+        near="""install -d -m 0700 -o "$USER" "$DIRECTORY/work"
+            runuser -u "$USER" -- minictr exec -c --workdir "$DIRECTORY/work" "$IMAGE" true""",
+        as_root=True,
+    ),
+    Case(
+        "MC0444",
+        proof=("opendir({image}): Permission denied",),
+        fix=("setfacl -m u:{uid}:rx {image}",),
+        repaired=f'{_SEARCHED}setfacl -m "u:$USER:rx" "$IMAGE"; {_RUN}',
+        near=f'chown root "$IMAGE" && chmod 0711 "$IMAGE"; {_RUN}',
+    ),
+    Case(
+        "MC0445",
+        proof=('unsupported mount type "tmpfs"', "type=tmpfs,destination=/data"),
+        fix=("Write a mount as type=bind,source=SOURCE,destination=TARGET[,ro].",),
+        repaired="""minictr exec \\
+            --mount "type=bind,source=$DIRECTORY,destination=/data,ro" "$IMAGE" true""",
+        near='minictr exec --bind "$DIRECTORY:/data:rw,ro" "$IMAGE" true',
+    ),
+    Case(
+        "MC0445",
+        name="relative",
+        script='minictr exec --bind "$DIRECTORY:data" "$IMAGE" true',
+        proof=("the bind target data is not an absolute path",),
+        fix=("Write a bind as SOURCE[:TARGET[:ro]].",),
+        repaired='minictr exec --bind "$DIRECTORY:/data" "$IMAGE" true',
+        near='cd "$DIRECTORY"; mkdir in; minictr exec --bind in:/data "$IMAGE" true',
+    ),
+]
