@@ -9,12 +9,13 @@ from minictr.cli import messages
 from minictr.cli.names import named
 from minictr.diagnosis import diagnose_refusal
 from minictr.diagnosis.report import as_json, as_text
+from minictr.diagnosis.shortage import limit_behind
+from minictr.refusal import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minictr.cli.names import Name
     from minictr.diagnosis.values import Diagnosis
-    from minictr.refusal import Refusal
     from minictr.request import Request
     from minictr.runtime.launch import Failure
 
@@ -43,6 +44,15 @@ def refusal_at_start(called_as: str, arguments: list[str], refused: Refusal) -> 
     given = " ".join(arguments).replace("--diagnosis=", "--diagnosis ")
     name = named(called_as)
     return write(name, _form(given), diagnose_refusal(refused), name.failure_status)
+
+
+def shortage_at_start(called_as: str, arguments: list[str], error: BaseException) -> int:
+    """Report the limit that an error came from which nobody expected; 0 where it is none."""
+    if not limit_behind(error):
+        return 0
+    wrapped = Refusal("MC0000", "minictr cannot go on", f"{type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return refusal_at_start(called_as, arguments, wrapped)
 
 
 def refusal_of_a_command(name: Name, refused: Refusal) -> int:

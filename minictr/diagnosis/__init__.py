@@ -8,6 +8,7 @@ import posix
 from minictr.diagnosis.catalogue import UNKNOWN, all_causes, stopping
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.kernel_words import kernel_words
+from minictr.diagnosis.shortage import limit_behind
 from minictr.diagnosis.values import Cause, Diagnosis, Excluded, Proof, Unknown, Verdict
 from minictr.diagnosis.words import happened
 from minictr.host import Host
@@ -51,6 +52,9 @@ def diagnose_refusal(refusal: Refusal) -> Diagnosis:
     """The same value for an input that was refused: whoever refused it has the proof."""
     entry = all_causes().get(refusal.code, all_causes()[UNKNOWN])
     system = posix.uname()
+    limited = limit_behind(refusal) if entry.code == UNKNOWN else None
+    if limited:
+        entry = all_causes()[limited[0]]
     proved = entry.code != UNKNOWN
     cause = entry.title if proved else refusal.cause
     seen = tuple(refusal.proof.splitlines())
@@ -59,7 +63,7 @@ def diagnose_refusal(refusal: Refusal) -> Diagnosis:
         failure=None,
         code=entry.code,
         title=entry.title,
-        proof=Proof(cause, seen, refusal.fix, refusal.fix_administrator),
+        proof=limited[1] if limited else Proof(cause, seen, refusal.fix, refusal.fix_administrator),
         kernel=(system.release, system.machine),
     )
 

@@ -20,7 +20,7 @@ import _socket
 import marshal
 import posix
 
-from minictr.runtime.files import keeping
+from minictr.runtime.files import keeping, pipe2
 
 _MESSAGE = 65536
 _CREDENTIALS = _socket.CMSG_SPACE(12)  # struct ucred: pid, uid, gid; unix(7)
@@ -89,7 +89,7 @@ class Channel:
 
 def pair(watched: bool) -> tuple[Channel, Channel]:
     """(the launcher's end, the children's end). Raises CallError: EMFILE."""
-    socketpair, pipe2 = keeping("socketpair", _socket.socketpair), keeping("pipe2", posix.pipe2)
+    socketpair = keeping("socketpair", _socket.socketpair)
     ours, theirs = socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC, 0)
     ours.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
     reader, writer = pipe2(posix.O_CLOEXEC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from minictr.runtime.files import write_file
+from minictr.runtime.files import pipe2, write_file
 from minictr.runtime.privileges import gains_nothing
 from minictr.runtime.step import Process, Step
 from minictr.runtime.syscalls import CallError
@@ -229,7 +229,7 @@ def _run_both(pid: int, jobs: zip[tuple[str, tuple[Line, ...]]]) -> None:
 
 def _spawn(command: list[str]) -> tuple[list[str], int, int]:
     """Start a helper; (command, pid, descriptor of what it says)."""
-    reader, writer = posix.pipe2(posix.O_CLOEXEC)
+    reader, writer = pipe2(posix.O_CLOEXEC)
     actions = [(posix.POSIX_SPAWN_DUP2, writer, 1), (posix.POSIX_SPAWN_DUP2, writer, 2)]
     try:
         # Empty environment: a helper that runs as root has no use for the caller's.

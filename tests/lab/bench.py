@@ -22,6 +22,7 @@ SCHEMA = jsonschema.Draft202012Validator(
     json.loads((Path(__file__).resolve().parents[2] / "docs/diagnosis.schema.json").read_text())
 )
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+CANNOT = 77  # the status of a script whose fault this kernel, or this container, cannot have
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class Lab:
             done = self._as_root(script, environment)
         else:
             done = self.run_as_user(["sh", "-c", script], env=environment)
+        require(done.returncode != CANNOT, "KERNEL", done.stderr.strip())
         spent = (time.monotonic() - began) * 1000
         return Outcome(done.returncode, _report(done.stderr), done.stdout, done.stderr, spent)
 

@@ -125,8 +125,6 @@ def test_no_range_is_advised_that_the_caller_s_own_namespace_has_no_ids_for(lab:
 STRANGERS = {
     "a mount refused by a filter": f"filtered --refuse mount --errno EFAULT -- {PLAIN}",
     "pivot_root refused by a filter": f"filtered --refuse pivot_root --errno EFAULT -- {PLAIN}",
-    "no room for processes": f"{PLAIN}; bash -c 'ulimit -u 1; {PLAIN}'",
-    "no room for the compiler of filters": f"bash -c 'ulimit -u 1; {PLAIN}'",
 }
 
 

@@ -92,8 +92,8 @@ def test_every_cause_that_is_probed_has_a_case_in_the_lab() -> None:
 
 def test_causes_are_asked_for_in_the_order_in_which_the_kernel_meets_them() -> None:
     asked = [entry.code for entry in stopping("CreateNamespaces")]
-    first = ["MC0204", "MC0201", "MC0202", "MC0205", "MC0206", "MC0207", "MC0203"]
-    then = ["MC0208", "MC0209", "MC0210", "MC0211"]
+    first = ["MC0704", "MC0204", "MC0201", "MC0202", "MC0205", "MC0206", "MC0207", "MC0203"]
+    then = ["MC0208", "MC0209", "MC0210", "MC0211", "MC0701", "MC0702", "MC0703"]
     assert [code for code in asked if code in (*first, *then)] == first + then
 
 

@@ -7,7 +7,9 @@ from importlib import import_module
 MODULES = (
     "unready",
     "image", "cache", "confine", "confinement",
+    "descriptors",
     "outer_filter", "limits", "used_up", "chroot", "root_cover", "unmapped", "pid_namespace",
+    "fork", "sizes",
     "real_ids", "subids", "helper_files", "helper_formats", "procfs", "callers", "helpers",
     "setuid", "file_capabilities", "capabilities", "maps", "loopback",
     "mounts", "landlock", "mount_table", "pivot", "file_size",

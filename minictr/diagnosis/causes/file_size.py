@@ -1,4 +1,4 @@
-"""What stops the container's own files from being written: the limit on a file's size."""
+"""What stops files from being written: the limit on a file's size."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ _MOST = 1 << 63  # stands for no limit where limits are compared
 
 @cause(
     "MC0412",
-    "the limit on the size of files is smaller than the container's passwd or group file",
+    "the limit on the size of files is smaller than a file that the launch writes",
     stops=("MakeFiles",),
     errnos=(errno.EFBIG,),
 )
 def file_size_limited(interview: Interview) -> Verdict:
     """A limit on the size of files that a process may write, ulimit -f, holds for every file, also
     for those few hundred bytes which minictr writes into a tmpfs: the container's passwd and group.
-    The kernel answers write(2) with EFBIG.
+    The kernel answers write(2) with EFBIG. The files of an image that is unpacked are larger, and
+    unsquashfs is ended by SIGXFSZ.
 
     Reproduction (an ordinary user, who has launched something before: then the filter is there):
 
@@ -39,7 +40,7 @@ def file_size_limited(interview: Interview) -> Verdict:
     Fix, administrator: raise the hard limit where it was set: fsize in /etc/security/limits.conf,
     LimitFSIZE= of a systemd unit.
 
-    Not the cause: a full disk or quota; the size of the image.
+    Not the cause: a full disk or quota.
 
     Sources: getrlimit(2), RLIMIT_FSIZE; write(2), EFBIG; fs/read_write.c,
     generic_write_check_limits.

@@ -1,0 +1,100 @@
+"""What stops a launch at whatever writes or takes memory: limits on a process's sizes."""
+
+from __future__ import annotations
+
+import errno
+
+from minictr.diagnosis.catalogue import cause
+from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.probes.ancestry import Ancestor, ancestry
+from minictr.diagnosis.probes.rlimits import UNLIMITED, Rlimit, remedies, rlimit
+from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
+from minictr.host import read_fact
+
+_ROOM = 256 << 20  # bytes of address space that a launch, an unpacking or a report stays below
+_LARGE = 1 << 40  # bytes; no file of a launch comes near it
+
+
+def files_limited(chain: tuple[Ancestor, ...], size: int = _LARGE) -> Verdict:
+    """Whether a file of `size` bytes is larger than what may be written."""
+    limit = rlimit("RLIMIT_FSIZE")
+    if not limit:
+        return Unknown("prlimit(2) does not tell RLIMIT_FSIZE")
+    if limit.soft >= size:
+        return Excluded(f"{limit}")
+    user, administrator = remedies(limit, UNLIMITED, chain)
+    what = f": the file would have {size} bytes" if size < _LARGE else ""
+    return Proof(
+        f"RLIMIT_FSIZE is {limit.soft} bytes, and a launch writes larger files",
+        (f"prlimit(2): {limit}{what}",),
+        fix_user=user,
+        fix_administrator=administrator,
+    )
+
+
+@cause(
+    "MC0705",
+    "minictr has as much memory as RLIMIT_AS or RLIMIT_DATA allows",
+    stops=("CreateNamespaces", "MapIds", "MakeFiles", "EvaluateEnvironment"),
+)
+def memory_limited(interview: Interview) -> Verdict:
+    """The limit on a process's address space (`ulimit -v`) or data (`ulimit -d`) is below what a
+    launch takes: 16 MiB of address space, and 128 MiB where an image is unpacked the first time.
+
+    Reproduction (an ordinary user):
+
+        sh -c 'ulimit -S -v 50000; minictr exec "$SIF" true'
+
+    Fix, user: ulimit -S -v unlimited, up to the hard limit.
+
+    Fix, administrator: prlimit --pid PID --as=unlimited:unlimited for the user's shell;
+    limits.conf(5) sets it at each login.
+
+    Not the cause: the machine's memory, of which more is available than the limit.
+
+    Sources: getrlimit(2), RLIMIT_AS and RLIMIT_DATA; mmap(2), ENOMEM; mm/mmap.c, may_expand_vm.
+    """
+    failure = interview.failure
+    if failure.errno != errno.ENOMEM and failure.arguments[:1] != ("MemoryError",):
+        return None
+    return memory_used_up(interview.once(ancestry))
+
+
+def memory_used_up(chain: tuple[Ancestor, ...]) -> Verdict:
+    """Whether a limit of this process keeps memory from it that the machine has."""
+    machine = _kilobytes("/proc/meminfo", "MemAvailable")
+    strict = read_fact("/proc/sys/vm/overcommit_memory").text.strip() == "2"
+    excluded = []
+    for kind, field in (("RLIMIT_AS", "VmSize"), ("RLIMIT_DATA", "VmData")):
+        limit, own = rlimit(kind), _kilobytes("/proc/self/status", field)
+        if not limit or own < 0 or machine < 0:
+            return Unknown(f"prlimit(2) or /proc does not tell {kind} and {field}")
+        left = limit.soft - own
+        if limit.soft == UNLIMITED or left >= min(_ROOM, machine) or strict:
+            excluded.append(str(limit))
+            continue
+        return _memory_proof(limit, f"/proc/self/status: {field} {own // 1024} kB", machine, chain)
+    return Excluded(", ".join(excluded))
+
+
+def _memory_proof(limit: Rlimit, own: str, machine: int, chain: tuple[Ancestor, ...]) -> Proof:
+    user, administrator = remedies(limit, UNLIMITED, chain)
+    return Proof(
+        f"{limit.kind} leaves minictr and what it starts too little memory",
+        (
+            f"prlimit(2): {limit}",
+            own,
+            f"/proc/meminfo: MemAvailable {machine // 1024} kB, so the machine has more",
+        ),
+        fix_user=user,
+        fix_administrator=administrator,
+    )
+
+
+def _kilobytes(path: str, field: str) -> int:
+    """A field of kB, in bytes; -1 where it is not there."""
+    for line in read_fact(path).text.splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) * 1024
+    return -1

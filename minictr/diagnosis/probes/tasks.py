@@ -1,0 +1,50 @@
+"""Counts processes and threads as the kernel counts them for RLIMIT_NPROC."""
+
+from __future__ import annotations
+
+import posix
+
+from minictr.diagnosis.probes.user_namespaces import INITIAL, inside, own_user_namespace, pids
+from minictr.host import read_fact
+from minictr.value import Value
+
+
+class Tasks(Value):
+    """How many tasks count for the caller's real uid in his user namespace.
+
+    sure     those that are known to
+    unsure   those with his uid of which the user namespace is not shown
+    """
+
+    sure: int
+    unsure: int
+
+
+def own_tasks() -> Tasks:
+    """Since Linux 5.14 a task counts for (user namespace, real uid), and for who has made that
+    namespace in the one around it, and so on (kernel/ucount.c, inc_rlimit_ucounts).
+    """
+    uid, everything = posix.getuid(), own_user_namespace() == INITIAL
+    sure = unsure = 0
+    for pid in pids():
+        real, threads = _task(pid)
+        if not threads:
+            continue
+        place = inside(pid)
+        if place and (place.maker == uid if place.chain else real == uid):
+            sure += threads
+        elif place is None and real == uid:
+            sure, unsure = (sure + threads, unsure) if everything else (sure, unsure + threads)
+    return Tasks(sure, unsure)
+
+
+def _task(pid: int) -> tuple[int, int]:
+    """(real uid, threads) of a process; (-1, 0) where it has ended."""
+    real, threads = -1, 0
+    for line in read_fact(f"/proc/{pid}/status").text.splitlines():
+        name, _, value = line.partition(":")
+        if name == "Uid":
+            real = int(value.split()[0])
+        if name == "Threads":
+            threads = int(value)
+    return real, threads

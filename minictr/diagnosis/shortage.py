@@ -1,0 +1,72 @@
+"""Finds the limit of this process behind an error that was met before any step of a launch."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+from minictr.diagnosis.causes.descriptors import descriptors_used_up
+from minictr.diagnosis.causes.fork import group_used_up, processes_used_up
+from minictr.diagnosis.causes.sizes import files_limited, memory_used_up
+from minictr.diagnosis.probes.ancestry import Ancestor, ancestry
+from minictr.diagnosis.values import Proof, Verdict
+from minictr.refusal import Refusal
+
+_OF_ERRNO = {
+    errno.EMFILE: ("descriptors",),
+    errno.EAGAIN: ("processes", "memory"),
+    errno.ENOMEM: ("memory",),
+    errno.EFBIG: ("files",),
+}
+# What is said where no errno is told: by the interpreter, the dynamic linker, unsquashfs, and by us
+# of a program that was ended by SIGXFSZ.
+_OF_WORDS = {
+    "can't start new thread": ("processes", "memory"),
+    "Failed to create thread": ("processes", "memory"),
+    "Unable to find libseccomp": ("processes", "memory", "descriptors"),
+    "failed to map segment": ("memory",),
+    "cannot allocate memory": ("memory",),
+    "Out of memory": ("memory",),
+    "Too many open files": ("descriptors",),
+    "ended by signal 25": ("files",),
+}
+
+
+def limit_behind(error: BaseException) -> tuple[str, Proof] | None:
+    """(code, proof) of the limit that is reached and gives such an error; None for none."""
+    chain = ancestry()
+    for resource in _resources(error):
+        for code, verdict in _verdicts(resource, chain):
+            if isinstance(verdict, Proof):
+                return code, verdict
+    return None
+
+
+def _verdicts(resource: str, chain: tuple[Ancestor, ...]) -> Iterator[tuple[str, Verdict]]:
+    if resource == "descriptors":
+        yield "MC0704", descriptors_used_up(chain)
+    if resource == "processes":
+        yield "MC0701", processes_used_up(chain)
+        yield "MC0702", group_used_up()
+    if resource == "memory":
+        yield "MC0705", memory_used_up(chain)
+    if resource == "files":
+        yield "MC0412", files_limited(chain)
+
+
+def _resources(error: BaseException | None) -> list[str]:
+    """What may have run out, by the error and by those that led to it."""
+    found: list[str] = []
+    while error:
+        words = str(error)
+        if isinstance(error, Refusal):
+            words = f"{error.cause} {error.proof}"
+        if isinstance(error, MemoryError):
+            found.append("memory")
+        if isinstance(error, OSError):
+            found += _OF_ERRNO.get(error.errno or 0, ())
+        for part, resources in _OF_WORDS.items():
+            if part in words:
+                found += resources
+        error = error.__cause__ or error.__context__
+    return list(dict.fromkeys(found))
