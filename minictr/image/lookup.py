@@ -6,6 +6,7 @@ import errno
 import posix
 import stat
 
+from minictr.image.fuse import stopped_by_fuse
 from minictr.image.refusals import printable, quoted, refuse
 from minictr.refusal import Refusal
 
@@ -92,8 +93,10 @@ def _stopped(
     """What it means that lstat(2) of `name` in `reached` failed."""
     directory = reached or "."
     proof = f"lstat(2) of {printable(_join(reached, name))}: {errno.errorcode[error.errno or 0]}"
-    if error.errno == errno.EACCES:
+    if error.errno == errno.EACCES and not posix.access(directory, posix.X_OK, effective_ids=True):
         return denied(path, directory, posix.X_OK)
+    if error.errno in (errno.EACCES, errno.ENOTCONN):
+        return stopped_by_fuse(path, directory, name, error.errno)
     if error.errno == errno.ENOTDIR:
         return refuse("not a directory", path, proof, directory=printable(directory))
     if error.errno == errno.ENAMETOOLONG:

@@ -42,6 +42,16 @@ REFUSALS: dict[str, tuple[str, str, str]] = {
         "{path} cannot be read although its mode allows it",
         "Copy the image to a local disk of yours.",
     ),
+    "fuse of another": (
+        "MC0427",
+        "{path} cannot be reached: the FUSE mount on {point} lets in uid {owner} and nobody else",
+        "Start minictr as that user, or mount it as the one who starts minictr.",
+    ),
+    "fuse without server": (
+        "MC0429",
+        "{path} cannot be reached: the program that serves the FUSE mount on {point} has ended",
+        "{tool} {at}",
+    ),
     "kind": ("MC0103", "{path} is a {kind}, not a file or a directory", "Give an image's path."),
     "changed": (
         "MC0103",

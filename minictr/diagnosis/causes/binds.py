@@ -90,7 +90,7 @@ def bind_source_denied(interview: Interview) -> Verdict:
     return Proof(
         f"{path} denies search, so {place.path} cannot be bound",
         (f"{path}: {rights(status)}; the caller is {host.user} ({host.uid})",),
-        fix_user=f"chmod u+x {quoted(path)}" if own else "",
+        fix_user=f"chmod u+x {quoted(path)}" if own else _without_it(interview),
         fix_administrator="" if own else f"setfacl -m u:{host.user}:x {quoted(path)}",
     )
 
@@ -152,6 +152,14 @@ def _of_its_kind(interview: Interview, place: Walk, target: str, kinds: tuple[st
     if len(request.binds) > 1:
         return f"Give the file its full name inside, --bind {spec}, where it has another now."
     return again(request, "--bind", spec, without=("--bind", "-B"))
+
+
+def _without_it(interview: Interview) -> str:
+    """The same launch without the bind, where that of the working directory is not asked for."""
+    step, host = interview.failure.step.__dict__, interview.host
+    asked = any(bind.target == step["target"] for bind in interview.request.binds)
+    here = step["target"] == step["source"] == host.working_directory
+    return again(interview.request, "--no-mount", "cwd") if here and not asked else ""
 
 
 def _source(interview: Interview) -> Walk | None:

@@ -35,6 +35,35 @@ CASES = [
             runuser -u "$USER" -- minictr exec --bind "$DIRECTORY/data:/data" "$IMAGE" true""",
     ),
     Case(
+        "MC0402",
+        name="link",  # the kernel says ENOENT: a link that begins with / leads elsewhere there
+        script="""install -d -m 0000 -o "$USER" "$DIRECTORY/closed"
+            ln -s "$DIRECTORY/closed/data" "$DIRECTORY/link"; runuser -u "$USER" -- \\
+                minictr exec --bind "$DIRECTORY/link:/data" "$IMAGE" true""",
+        proof=("{directory}/closed denies search, so {directory}/link cannot be bound",),
+        fix=("chmod u+x {directory}/closed",),
+        repaired="""install -d -m 0000 -o "$USER" "$DIRECTORY/closed" "$DIRECTORY/closed/data"
+            ln -s "$DIRECTORY/closed/data" "$DIRECTORY/link"; runuser -u "$USER" -- sh -ec '
+                eval "$USER_FIX"; minictr exec --bind "$DIRECTORY/link:/data" "$IMAGE" true'""",
+        near="""ln -s "$DIRECTORY/closed/data" "$DIRECTORY/link"; runuser -u "$USER" -- \\
+                minictr exec --bind "$DIRECTORY/link:/data" "$IMAGE" true""",
+        instead="MC0401",
+    ),
+    Case(
+        "MC0402",
+        name="root",  # whose capabilities end where the container begins
+        script="""install -d -m 0700 -o "$USER" "$DIRECTORY/closed"
+            mkdir "$DIRECTORY/closed/in"; cd "$DIRECTORY/closed/in"
+            minictr exec --no-mount tmp "$IMAGE" true""",
+        proof=("{directory}/closed denies search", "the caller is root (0)"),
+        fix=("minictr exec --no-mount cwd --no-mount tmp {image} true",),
+        repaired="""install -d -m 0700 -o "$USER" "$DIRECTORY/closed"
+            mkdir "$DIRECTORY/closed/in"; cd "$DIRECTORY/closed/in"; eval "$USER_FIX\"""",
+        near="""install -d -m 0711 -o "$USER" "$DIRECTORY/closed"
+            mkdir "$DIRECTORY/closed/in"; cd "$DIRECTORY/closed/in"
+            minictr exec --no-mount tmp "$IMAGE" true""",
+    ),
+    Case(
         "MC0403",
         proof=("/bin is a directory in the container", "{directory}/file is a file"),
         fix=("--bind {directory}/file:/bin/file",),

@@ -104,6 +104,19 @@ CASES = [
         as_root=True,
     ),
     Case(
+        "MC0427",
+        name="image",
+        script="""fuse-mount "$DIRECTORY" runuser -u "$USER" -- \\
+            minictr exec "$DIRECTORY/image" true""",
+        proof=("the FUSE mount on {directory} lets in uid 0 and nobody else", "fuse.lab"),
+        repaired="""cp -a "$IMAGE" "$DIRECTORY/image"
+            runuser -u "$USER" -- minictr exec "$DIRECTORY/image" true""",
+        near="""chown root "$DIRECTORY"; chmod 0700 "$DIRECTORY"
+            runuser -u "$USER" -- minictr exec "$DIRECTORY/image" true""",
+        instead="MC0102",
+        as_root=True,
+    ),
+    Case(
         "MC0428",
         proof=("the source of the bind on /data is a pipe", "opens as pipe:["),
         repaired="""echo text >"$DIRECTORY/file"
@@ -152,5 +165,18 @@ CASES = [
             minictr exec --bind "$DIRECTORY:/data" --pwd /data "$IMAGE" true'""",
         near='minictr exec --bind "$DIRECTORY:/data" --pwd /data/no "$IMAGE" true',
         instead="MC0405",
+    ),
+    Case(
+        "MC0429",
+        name="image",
+        script="""unshare -Urm fuse-mount --dead "$DIRECTORY" \\
+            minictr exec "$DIRECTORY/image" true""",
+        proof=("the program that serves the FUSE mount on {directory} has ended",),
+        fix=("umount {directory}",),
+        repaired="""cp -a "$IMAGE" "$DIRECTORY/image"
+            unshare -Urm fuse-mount --dead "$DIRECTORY" sh -ec 'eval "$USER_FIX"
+                minictr exec "$DIRECTORY/image" true'""",
+        near='minictr exec "$DIRECTORY/image" true',
+        instead="MC0101",
     ),
 ]
