@@ -112,7 +112,10 @@ def _domains(number: int) -> str:
 def _not_in_it(free: Ancestor | None) -> tuple[str, ...]:
     if not free:
         return ()
-    return (f"/proc/{free.pid}/ns is closed to us: {free}, of the same user, is not in the domain",)
+    return (
+        f"{free}, of the same user, has NoNewPrivs 0, without which only root enters a domain, and "
+        f"/proc/{free.pid}/ns is closed to us",
+    )
 
 
 def _from_outside(chain: tuple[Ancestor, ...], free: Ancestor | None) -> str:

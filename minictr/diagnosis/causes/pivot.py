@@ -68,7 +68,7 @@ def _moved(interview: Interview) -> str:
 
     The user namespace of that one has a single id.
     """
-    place = quoted(str(interview.failure.step.__dict__["directory"]))
+    place = quoted(str(getattr(interview.failure.step, "directory", "/tmp")))
     moved = f"mount --rbind / {place}; cd {place}; mount --move . /"
     inner = f"{moved}; exec chroot . {with_single_map(interview.request)}"
     return f"unshare --map-current-user --keep-caps --mount sh -c {quoted(inner)}"

@@ -103,7 +103,7 @@ CASES = [
     ),
     Case(
         "MC0408",
-        proof=("one domain", "could enter 15 more", "move_mount(2) gives EPERM", "is not in the"),
+        proof=("one domain", "could enter 15 more", "move_mount(2) gives EPERM", "NoNewPrivs 0"),
         fix=("Start minictr from sh (pid ", "is not in the sandbox"),
         repaired=PLAIN,
         # A domain that handles no access to files.
