@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from minictr.host import Host
     from minictr.image.tree import Tree
     from minictr.request import Request
-    from minictr.runtime.launch import Plan
+    from minictr.runtime.launch import Exit, Plan
     from minictr.runtime.step import Step
 
 RUNSCRIPT = "/.singularity.d/runscript"
 TEST = "/.singularity.d/test"
+_ORDINARY = 125  # the largest exit status that no shell gives a meaning of its own
 
 
 def main(request: Request) -> int:
@@ -42,6 +43,8 @@ def main(request: Request) -> int:
     outcome = launch(plan, _trace if request.trace else None)
     if isinstance(outcome, Failure):
         return _failed(request, host, plan, outcome)
+    if outcome.status > _ORDINARY:
+        _explain(request, host, plan, outcome)
     return outcome.status
 
 
@@ -129,6 +132,16 @@ def _refused(request: Request, refusal: Refusal) -> int:
     from minictr.cli import reports
 
     return reports.refusal(request, refusal)
+
+
+def _explain(request: Request, host: Host, plan: Plan, ended: Exit) -> None:
+    """Say what ended the command, where that is proved. It is the command's affair else."""
+    from minictr.cli import reports
+    from minictr.diagnosis.death import explain
+
+    diagnosis = explain(ended, plan, host, request)
+    if diagnosis:
+        reports.death(request, diagnosis, ended.status)
 
 
 def _failed(request: Request, host: Host, plan: Plan, failure: Failure) -> int:

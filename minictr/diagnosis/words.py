@@ -47,6 +47,8 @@ def happened(failure: Failure, request: Request) -> str:
     verb = failure.step.verb()
     if verb == "Execute":
         return _not_executed(failure, request)
+    if verb == "RunPayload":
+        return death(failure).replace("its process", str(failure.step.__dict__["command"]))
     why = error_words(failure.errno)
     if verb == "ChangeDirectory":
         return f"failed to set working directory: chdir {_shown(failure)}: {why}"

@@ -53,9 +53,10 @@ class Plan(Value):
 
 
 class Exit(Value):
-    """The payload ran. `status` is its own, or 128 plus the signal that ended it."""
+    """The payload ran. `status` is its own, or 128 plus the signal that ended it (code < 0)."""
 
     status: int
+    code: int = 0
 
 
 class Failure(Value):
@@ -101,9 +102,9 @@ def launch(plan: Plan, trace: Trace | None = None) -> Exit | Failure:
         _container(plan, theirs, blocked)
     theirs.close()
     failure = _map_ids(plan, ours, container, trace) or _follow(plan, ours, container, trace)
-    status = 0 if failure else signals.supervise(container)
+    code = 0 if failure else signals.supervise(container)
     signals.take_back_terminal(terminal)
-    return failure.replace(channel=ours) if failure else Exit(status)
+    return failure.replace(channel=ours) if failure else Exit(signals.status_of(code), code)
 
 
 def spawns(plan: Plan) -> bool:
@@ -226,7 +227,7 @@ def _become_init(end: Channel) -> None:
     payload = fork()
     if payload:
         end.close()
-        posix._exit(signals.supervise(payload, everyone=True))
+        posix._exit(signals.last_words(signals.supervise(payload, everyone=True)))
 
 
 def _spawn_payload(plan: Plan, process: Process, end: Channel, blocked: set[int]) -> NoReturn:
@@ -248,14 +249,11 @@ def _spawn_payload(plan: Plan, process: Process, end: Channel, blocked: set[int]
     payload = command.spawn(process, blocked)
     end.close()
     signals.hand_over(payload)
-    posix._exit(signals.supervise(payload, everyone=True))
+    posix._exit(signals.last_words(signals.supervise(payload, everyone=True)))
 
 
 def _payload(plan: Plan, process: Process, end: Channel, blocked: set[int]) -> None:
-    """The last steps. Scripts of the image run in the second last, beside this very process.
-
-    It is a copy of the launcher still, and has the channel: unreadable until execve(2).
-    """
+    """The last steps. The image's scripts run beside this copy of the launcher: unreadable."""
     posix.umask(plan.umask)
     signals.restore(blocked)
     last = len(plan.execute) - 1

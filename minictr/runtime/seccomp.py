@@ -39,7 +39,7 @@ def filter_for(
     """
     if profile == "unconfined":
         return b""
-    path = _PROFILES + profile + ".toml" if profile in BUILT_IN else profile
+    path = path_of(profile)
     machine = posix.uname()
     try:
         name = name_of(posix.stat(path), machine.machine, keep_capabilities)
@@ -50,6 +50,11 @@ def filter_for(
         if bpf:
             return bpf
     return _compiled(path, keep_capabilities, cache, name, say or _quiet)
+
+
+def path_of(profile: str) -> str:
+    """The file of a profile."""
+    return _PROFILES + profile + ".toml" if profile in BUILT_IN else profile
 
 
 def name_of(identity: posix.stat_result, machine: str, keep_capabilities: bool) -> str:

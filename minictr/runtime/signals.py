@@ -5,6 +5,9 @@ from __future__ import annotations
 import _signal
 import posix
 
+from minictr.runtime import privileges
+from minictr.runtime.syscalls import CallError
+
 _SIGHUP, _SIGINT, _SIGQUIT, _SIGUSR1, _SIGUSR2, _SIGALRM, _SIGTERM = 1, 2, 3, 10, 12, 14, 15
 _SIGPIPE, _SIGCHLD, _SIGCONT, _SIGSTOP, _SIGTSTP, _SIGTTOU = 13, 17, 18, 19, 20, 22
 _SIGXCPU, _SIGXFSZ, _SIGIO, _SIGPWR = 24, 25, 29, 30
@@ -18,6 +21,8 @@ FORWARDED = frozenset((
     _SIGXCPU, _SIGIO, _SIGPWR, *_REAL_TIME,
 ))  # fmt: skip
 _WAITED = FORWARDED | {_SIGCHLD}
+_ENDED = posix.WEXITED | posix.WNOHANG | posix.WNOWAIT  # and leave it a zombie
+_LAST_WORDS = "signal "  # of PID 1, as its name: 15 bytes at most
 # The interpreter ignores these, and an ignored signal stays ignored over execve(2): `yes | head`
 # would never end.
 IGNORED = (_SIGPIPE, _SIGXFSZ)
@@ -58,7 +63,7 @@ def hand_over(payload: int) -> None:
 
 
 def supervise(payload: int, everyone: bool = False) -> int:
-    """Wait for the payload and pass signals on to it. Its exit status; 128 + N after signal N.
+    """Wait for the payload and pass signals on to it. Its exit status, or minus the signal.
 
     everyone   reap every child, as PID 1 must: orphans of the container become its children
     """
@@ -72,12 +77,48 @@ def supervise(payload: int, everyone: bool = False) -> int:
             _pass_on(came.si_signo, came.si_code, payload, stop=not everyone)
 
 
+def status_of(code: int) -> int:
+    """The exit status that a shell gives what `supervise` returned: 128 + N after signal N."""
+    return code if code >= 0 else 128 - code
+
+
+def last_words(code: int) -> int:
+    """The exit status of PID 1, which has no signal: its name tells what an exit(3) could not."""
+    try:
+        if code < 0:
+            privileges.set_name(_LAST_WORDS + str(-code))
+    except CallError:  # a filter refuses it: the status alone is told
+        pass
+    return status_of(code)
+
+
+def _heard(pid: int, code: int) -> int:
+    """The code of a container's first process, or minus the signal that it says it passes on.
+
+    It is a zombie, whose name can be read still. No process can change another's.
+    """
+    try:
+        descriptor = posix.open(f"/proc/{pid}/comm", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:  # /proc is hidden: an exit status it is
+        return code
+    name = posix.read(descriptor, 64).strip()
+    posix.close(descriptor)
+    return 128 - code if name == f"{_LAST_WORDS}{code - 128}".encode() else code
+
+
 def _reap(payload: int, everyone: bool) -> int | None:
+    if not everyone:
+        ended = posix.waitid(posix.P_PID, payload, _ENDED)
+        if ended is None:
+            return None
+        code = ended.si_status if ended.si_code == posix.CLD_EXITED else -ended.si_status
+        code = _heard(payload, code) if code > 128 else code
+        posix.waitpid(payload, 0)
+        return code
     while True:
-        pid, status = posix.waitpid(-1 if everyone else payload, posix.WNOHANG)
+        pid, status = posix.waitpid(-1, posix.WNOHANG)
         if pid == payload:
-            code = posix.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
+            return posix.waitstatus_to_exitcode(status)
         if pid == 0:
             return None
 

@@ -51,6 +51,8 @@ VARIABLE = (
     (r"\d+ strings, (.*): \d+ bytes", r"N strings, \1: N bytes"),
     (r'(execve\("/bin/true", \[).*\]', r"\1SIZES]"),
     (r"--pid=\d+", "--pid=N"),
+    (r"no such file is in .*$", "no such file is in PLACES"),
+    (r"needs \d+ bytes to be", "needs N bytes to be"),
     (r"filter of \d+ instructions, and none of \d+", "filter of N instructions, and none of M"),
 )
 
@@ -78,8 +80,8 @@ def test_the_report_of_a_cause_is_the_kept_one(lab: Lab, code: str) -> None:
     require(not case.impossible, code, case.impossible)
     script = f"{case.prepare}\n{reproduction(code)[0]}"
     outcome = lab.run(script, case.by_root, MINICTR_DIAGNOSIS="text")
-    first = outcome.stderr.find("minictr: error:")
-    report = normal(outcome.stderr[max(first, 0) :], lab)
+    first = re.search(r"^minictr: (error: |\S+ (was )?ended )", outcome.stderr, re.M)
+    report = normal(outcome.stderr[first.start() if first else 0 :], lab)
     kept = KEPT / f"{code}.txt"
     if os.environ.get("GOLDEN") == "write":
         kept.write_text(report)

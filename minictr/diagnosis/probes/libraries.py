@@ -1,0 +1,235 @@
+"""Looks for shared libraries where ld.so(8) does, and in more places: what it lacks is missing."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import posix
+import re
+
+from minictr.diagnosis.probes.walk import walk
+from minictr.host import read_fact
+from minictr.value import Value
+
+_PT_LOAD, _PT_DYNAMIC = 1, 2
+_NEEDED, _STRTAB, _RPATH, _RUNPATH = 1, 5, 15, 29  # elf(5), d_tag
+_MOST = 200  # libraries of one program that are looked at
+_LARGEST = 1 << 16  # bytes of a table
+_TRIPLET = re.compile(r"\w+-linux-\w+")  # a directory of one machine's libraries
+_USUAL = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib", "/lib32", "/usr/lib32")
+
+
+class Dynamic(Value):
+    """What a dynamically linked file asks for.
+
+    kind     (class, machine): of one program and its libraries all are the same
+    needed   DT_NEEDED; paths: DT_RPATH and DT_RUNPATH, with $ORIGIN put in
+    """
+
+    path: str
+    kind: tuple[int, int]
+    needed: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+class Lacking(Value):
+    """A library that no place has in the right form.
+
+    by      the file that needs it
+    wrong   (path, why) of files of that name that are of no use
+    places  where it was looked for
+    """
+
+    name: str
+    by: str
+    wrong: tuple[tuple[str, str], ...]
+    places: tuple[str, ...]
+
+
+def first_lacking(root: str, program: str, loader: str, library_path: str) -> Lacking | str | None:
+    """The first library that the program or one of its libraries cannot get; None for none.
+
+    Words where something could not be looked at. Every place counts for every file, so that what
+    is not found here is found by no loader.
+    """
+    first = read_dynamic(root, program)
+    if first is None:
+        return f"{program} is not dynamically linked"
+    places = [*_elsewhere(root, library_path), loader.rpartition("/")[0], *_usual(root)]
+    cached = read_fact(root + walk(root, "/etc/ld.so.cache").reached).text
+    waiting, seen = [first], {program}
+    while waiting and len(seen) < _MOST:
+        asking = waiting.pop(0)
+        places = list(dict.fromkeys([*asking.paths, *places]))
+        for name in asking.needed:
+            if name in seen:
+                continue
+            seen.add(name)
+            found = _find(root, name, places + _of_cache(cached, name), first.kind)
+            if isinstance(found, Dynamic):
+                waiting.append(found)
+            elif isinstance(found, str):
+                return found
+            else:
+                return Lacking(name, asking.path, found, tuple(places))
+    return None
+
+
+def read_dynamic(root: str, path: str) -> Dynamic | None:
+    """The file's dynamic section; None where it has none, or is no ELF file."""
+    try:
+        with open(root + path, "rb") as file:
+            head = file.read(64)
+            return _dynamic(file.fileno(), head, path) if head[:4] == b"\x7fELF" else None
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _find(
+    root: str, name: str, places: list[str], kind: tuple[int, int]
+) -> Dynamic | str | tuple[tuple[str, str], ...]:
+    """The library; words where a file cannot be read; else the files that are of no use."""
+    wrong: dict[str, str] = {}
+    for path in [name] if "/" in name else [f"{place}/{name}" for place in places if place]:
+        place = walk(root, path)
+        if place.errno and not place.missing:
+            return f"the way to {path}: {place.end()}"
+        if not place.found or not place.is_file():
+            continue
+        if not posix.access(root + place.reached, posix.R_OK, effective_ids=True):
+            return f"{place.reached} cannot be read"
+        found = read_dynamic(root, place.reached)
+        if found and found.kind == kind:
+            return found
+        size = place.status.st_size if place.status else 0
+        wrong[place.reached] = _unfit(found, size)
+    return tuple(wrong.items())
+
+
+def _unfit(found: Dynamic | None, size: int) -> str:
+    from minictr.diagnosis.probes.program import MACHINES
+
+    if found is None:
+        return f"no shared library: {size} bytes"
+    return f"for {MACHINES.get(found.kind[1], found.kind[1])}, {32 * found.kind[0]}-bit"
+
+
+def _elsewhere(root: str, library_path: str) -> list[str]:
+    """LD_LIBRARY_PATH, /etc/ld.so.conf and what it includes, musl's own file."""
+    lines = [*library_path.replace(";", ":").split(":")]
+    pending, read = ["/etc/ld.so.conf"], set()
+    for name in posix.listdir(root + "/etc") if walk(root, "/etc").is_directory() else []:
+        if name.startswith("ld-musl-"):
+            lines += read_fact(f"{root}/etc/{name}").text.replace(":", "\n").split()
+    while pending:
+        path = pending.pop()
+        if path in read:
+            continue
+        read.add(path)
+        for line in read_fact(root + walk(root, path).reached).text.splitlines():
+            words = line.partition("#")[0].replace(",", " ").split()
+            if words[:1] == ["include"]:
+                pending += [one for word in words[1:] for one in _matching(root, word)]
+            else:
+                lines += words
+    return lines
+
+
+def _matching(root: str, pattern: str) -> list[str]:
+    place, _, names = (pattern if pattern.startswith("/") else f"/etc/{pattern}").rpartition("/")
+    inside = walk(root, place or "/")
+    if not inside.is_directory():
+        return []
+    return [f"{place}/{one}" for one in fnmatch.filter(os.listdir(root + inside.reached), names)]
+
+
+def _usual(root: str) -> list[str]:
+    """The directories that loaders are built with, and those below them for one machine."""
+    found = []
+    for place in _USUAL:
+        inside = walk(root, place)
+        if not inside.is_directory():
+            continue
+        found.append(place)
+        names = os.listdir(root + inside.reached)
+        found += [f"{place}/{name}" for name in names if _TRIPLET.fullmatch(name)]
+    return found
+
+
+def _of_cache(cached: str, name: str) -> list[str]:
+    """The directories for which /etc/ld.so.cache has a library of that name."""
+    found = []
+    at = cached.find(f"/{name}\0")
+    while at >= 0:
+        start = cached.rfind("\0", 0, at) + 1
+        found.append(cached[start:at])
+        at = cached.find(f"/{name}\0", at + 1)
+    return found
+
+
+class _Elf:
+    """An ELF file's numbers, in its own byte order and width."""
+
+    def __init__(self, descriptor: int, head: bytes) -> None:
+        self.descriptor = descriptor
+        self.head = head
+        self.big = head[5] == 2
+        self.wide = head[4] == 2
+        self.word = 8 if self.wide else 4
+
+    def number(self, data: bytes, offset: int, size: int) -> int:
+        return int.from_bytes(data[offset : offset + size], "big" if self.big else "little")
+
+    def segments(self) -> list[tuple[int, int, int, int]]:
+        """(p_type, p_vaddr, p_filesz, p_offset) of each."""
+        number, word, wide = self.number, self.word, self.wide
+        entry = number(self.head, 54 if wide else 42, 2)
+        size = entry * number(self.head, 56 if wide else 44, 2)
+        at = number(self.head, 32 if wide else 28, word)
+        table = posix.pread(self.descriptor, min(size, _LARGEST), at)
+        places = (0, 16, 32, 8) if wide else (0, 8, 16, 4)
+        return [
+            (
+                number(table, start + places[0], 4),
+                number(table, start + places[1], word),
+                number(table, start + places[2], word),
+                number(table, start + places[3], word),
+            )
+            for start in range(0, len(table), entry or 1)
+        ]
+
+    def text(self, at: int) -> str:
+        raw = posix.pread(self.descriptor, 4096, at).partition(b"\0")[0]
+        return raw.decode("utf-8", "surrogateescape")
+
+
+def _dynamic(descriptor: int, head: bytes, path: str) -> Dynamic | None:
+    elf = _Elf(descriptor, head)
+    segments, word = elf.segments(), elf.word
+    found = next((one for one in segments if one[0] == _PT_DYNAMIC), None)
+    if found is None:
+        return None
+    section = posix.pread(descriptor, min(found[2], _LARGEST), found[3])
+    tags = [
+        (elf.number(section, start, word), elf.number(section, start + word, word))
+        for start in range(0, len(section) - word, 2 * word)
+    ]
+    strings = dict(tags).get(_STRTAB, 0)
+    loads = (one[1:] for one in segments if one[0] == _PT_LOAD)
+    base = next((at + strings - low for low, size, at in loads if low <= strings < low + size), 0)
+    needed = tuple(elf.text(base + value) for tag, value in tags if tag == _NEEDED)
+    paths = ":".join(elf.text(base + value) for tag, value in tags if tag in (_RPATH, _RUNPATH))
+    return Dynamic(path, (head[4], elf.number(head, 18, 2)), needed, _put_in(paths, path))
+
+
+def _put_in(paths: str, path: str) -> tuple[str, ...]:
+    """The directories with $ORIGIN, $LIB and $PLATFORM put in: ld.so(8)."""
+    found = []
+    origin = path.rpartition("/")[0]
+    for place in filter(None, paths.split(":")):
+        for name in ("$ORIGIN", "${ORIGIN}"):
+            place = place.replace(name, origin)
+        for lib in ("lib", "lib64", f"lib/{posix.uname().machine}-linux-gnu"):
+            found.append(place.replace("${LIB}", lib).replace("$LIB", lib))
+    machine = posix.uname().machine
+    return tuple(dict.fromkeys(one.replace("$PLATFORM", machine) for one in found))
