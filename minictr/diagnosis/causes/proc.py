@@ -65,15 +65,13 @@ def proc_covered(interview: Interview) -> Verdict:
     if not covers:
         return Excluded("no mount is on top of a part of the caller's /proc")
     points = [mount.point for mount in covers]
-    engine = container_engine(interview.host) if _from_outside(points) else ""
-    undo = "\n".join(f"umount {quoted(point)}" for point in reversed(points))
     free = _uncovered(interview, points)
     started = f"\nStart minictr from {free}, whose /proc has no such mounts." if free else ""
     return Proof(
         "parts of /proc are covered by other mounts, so the kernel refuses a new one",
         (fact, *(f"/proc/self/mountinfo: {mount.line}" for mount in covers)),
         fix_user=again(interview.request, "--no-pid") + started,
-        fix_administrator=_UNMASK.get(engine, undo),
+        fix_administrator=_uncover(interview, points),
     )
 
 
@@ -143,9 +141,18 @@ def _shown(interview: Interview) -> tuple[str, tuple[ProcMount, ...]] | Verdict:
     return refused.fact, whole
 
 
-def _from_outside(points: list[str]) -> bool:
-    """Whether process 1 sees the covers, too: then what started this container made them."""
-    return {mount.point for mount in mounts(1)}.issuperset(points)
+def _uncover(interview: Interview, points: list[str]) -> str:
+    """Where process 1 sees the covers, too, what started this container has made them."""
+    undo = "\n".join(f"umount {quoted(point)}" for point in reversed(points))
+    if {mount.point for mount in interview.once(mounts, 1)}.issuperset(points):
+        return _UNMASK.get(container_engine(interview.host), undo)
+    for one in interview.once(ancestry)[1:]:
+        if {mount.point for mount in interview.once(mounts, one.pid)}.issuperset(points):
+            there = f"nsenter --mount=/proc/{one.pid}/ns/mnt COMMAND"
+            return (
+                f"{undo}\nThat is for the mount namespace of {one}: {there} runs a command there."
+            )
+    return undo
 
 
 def _uncovered(interview: Interview, points: list[str]) -> Ancestor | None:

@@ -161,6 +161,17 @@ CASES = [
         near=f"unshare -Urm filtered --refuse fsopen --errno ENOSYS -- {PLAIN}",
     ),
     Case(
+        "MC0404",
+        name="namespace",
+        script=f"mount --bind /dev/null /proc/uptime; {LAUNCH}",
+        as_root=True,
+        proof=("/proc/uptime",),
+        fix=("umount /proc/uptime", "the mount namespace of ", "nsenter --mount=/proc/"),
+        repaired=f"""mount --bind /dev/null /proc/uptime
+            {FIX_AS_USER} && sh -ec "$ADMINISTRATOR_FIX" && {LAUNCH}""",
+        near=f"mount --bind /dev/null /sys/kernel/notes; {LAUNCH}",
+    ),
+    Case(
         "MC0410",
         proof=("mounted noatime", "VFS: Mount too revealing", " /proc rw,noatime"),
         fix=("minictr exec --no-pid ", "remount,bind,atime,diratime,relatime /proc"),
