@@ -7,9 +7,9 @@ import errno
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.making import wanted
-from minictr.diagnosis.probes.ways import closed, reaches, ways
+from minictr.diagnosis.probes.ways import closed, none_of_them, reaches, ways
 from minictr.diagnosis.rights import rights
-from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
+from minictr.diagnosis.values import Proof, Unknown, Verdict
 
 
 @cause(
@@ -43,7 +43,7 @@ def below_a_file(interview: Interview) -> Verdict:
             (f"stat({way.named(place.reached)}): {rights(place.status)}",),
             fix_user=f"Choose a path that is not below {place.reached}.",
         )
-    return Excluded("no path of the call goes through a file")
+    return none_of_them(interview, "no path of the call goes through a file")
 
 
 @cause(
@@ -78,7 +78,7 @@ def on_a_file(interview: Interview) -> Verdict:
                 (f"stat({path}) in the container: {rights(way.place.status)}",),
                 fix_user=f"Name a directory in place of {path}, or a path that is not there.",
             )
-    return Excluded("the container has no file there")
+    return none_of_them(interview, "the container has no file there")
 
 
 @cause(
@@ -118,4 +118,4 @@ def behind_a_closed_directory(interview: Interview) -> Verdict:
             (f"{path}: {rights(status)}; the caller is {host.user} ({host.uid})",),
             fix_user=f"Choose a path outside of {path}.",
         )
-    return Excluded("every directory on the way lets the caller through")
+    return none_of_them(interview, "every directory on the way lets the caller through")

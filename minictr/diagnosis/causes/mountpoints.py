@@ -16,7 +16,7 @@ from minictr.diagnosis.probes.making import (
     making,
     wanted,
 )
-from minictr.diagnosis.probes.ways import allows, reaches
+from minictr.diagnosis.probes.ways import allows, none_of_them, reaches
 from minictr.diagnosis.rights import rights
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.image.refusals import quoted
@@ -54,7 +54,7 @@ def in_a_file_system_of_the_kernels(interview: Interview) -> Verdict:
     """
     made = making(interview)
     if made is None:
-        return Excluded(_NOTHING)
+        return none_of_them(interview, _NOTHING)
     if made.mount is None:
         return Unknown(f"the mount of {made.parent} is not in the container's mountinfo")
     if made.mount.kind not in _FIXED:
@@ -91,7 +91,7 @@ def in_what_is_read_only(interview: Interview) -> Verdict:
     """
     made = making(interview)
     if made is None:
-        return Excluded(_NOTHING)
+        return none_of_them(interview, _NOTHING)
     if not made.read_only():
         return Excluded(f"{made.parent or '/'} is writable")
     seen = [f"mountinfo: {made.mount.line}"] if made.mount else []
@@ -134,7 +134,7 @@ def where_the_user_may_not(interview: Interview) -> Verdict:
     """
     made = making(interview)
     if made is None:
-        return Excluded(_NOTHING)
+        return none_of_them(interview, _NOTHING)
     reached = reaches(interview, made.status) if interview.failure.witness else False
     if reached is None:
         return Unknown("/proc/PID/uid_map of the container cannot be read")
@@ -178,7 +178,7 @@ def no_room(interview: Interview) -> Verdict:
     """
     made = making(interview)
     if made is None:
-        return Excluded(_NOTHING)
+        return none_of_them(interview, _NOTHING)
     found = made.file_system()
     if found is None:
         return Unknown(f"statvfs({made.parent or '/'}) failed")

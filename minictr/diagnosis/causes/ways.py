@@ -9,7 +9,7 @@ from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.fuse import fuse_mount, lets_others_in, owner, point_of
 from minictr.diagnosis.probes.inside import host_path
-from minictr.diagnosis.probes.ways import ways
+from minictr.diagnosis.probes.ways import none_of_them, ways
 from minictr.diagnosis.rights import user_name
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.image.refusals import printable, quoted
@@ -54,7 +54,7 @@ def links_without_end(interview: Interview) -> Verdict:
             (f"the 41st is {place.link}, which points to {place.target}",),
             fix_user=fix,
         )
-    return Excluded("no path of the call leads through that many")
+    return none_of_them(interview, "no path of the call leads through that many")
 
 
 @cause(
@@ -127,7 +127,7 @@ def fuse_of_another(interview: Interview) -> Verdict:
     """
     found = fuse_mount(interview, errno.EACCES)
     if found is None:
-        return Excluded("no path of the call ends at a FUSE mount")
+        return none_of_them(interview, "no path of the call ends at a FUSE mount")
     way, mount = found
     point, uid, host = point_of(way), owner(mount), interview.host
     if uid is None or lets_others_in(mount):
@@ -173,7 +173,7 @@ def fuse_without_server(interview: Interview) -> Verdict:
     """
     found = fuse_mount(interview, errno.ENOTCONN)
     if found is None:
-        return Excluded("no path of the call ends at a FUSE mount")
+        return none_of_them(interview, "no path of the call ends at a FUSE mount")
     way, mount = found
     point, root = point_of(way), interview.host.uid == 0
     outside = host_path(interview, point) if way.inside else point

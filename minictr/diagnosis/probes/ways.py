@@ -9,6 +9,7 @@ import stat
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.mountinfo import Mount, mount_of, mounts
 from minictr.diagnosis.probes.walk import Walk, walk
+from minictr.diagnosis.values import Excluded, Unknown
 from minictr.host import Fact, read_fact
 from minictr.runtime.mounts import ROOT
 from minictr.value import Value
@@ -36,6 +37,14 @@ class Way(Value):
 def ways(interview: Interview) -> tuple[Way, ...]:
     """The paths that the failing call followed; of those in the container none that is unseen."""
     return interview.once(_ways, interview)
+
+
+def none_of_them(interview: Interview, how: str) -> Excluded | Unknown:
+    """What it means that no way tells anything: they were all looked at, or one was not."""
+    witness = interview.failure.witness
+    if witness and _inside(interview) and not interview.container():
+        return Unknown("the container's files cannot be seen")
+    return Excluded(how)
 
 
 def mount_under(interview: Interview, way: Way, path: str) -> Mount | None:
@@ -106,17 +115,10 @@ def _maps(fact: Fact, number: int) -> bool:
 
 
 def _ways(interview: Interview) -> tuple[Way, ...]:
-    failure, step = interview.failure, interview.failure.step.__dict__
-    outside, inside = "", ""
+    failure, inside, outside = interview.failure, _inside(interview), ""
     if failure.call == "mount":
-        outside, inside = _asked(interview), str(step.get("target", ""))
-    elif failure.call == "readlink":
-        inside = str(failure.arguments[1])
-    elif failure.call == "chdir" and failure.step.verb() == "ChangeDirectory":
-        inside = str(failure.arguments[0])
-    elif failure.call in ("mkdir", "open") and failure.witness:
-        inside = str(failure.arguments[0]).removeprefix(ROOT)
-    elif failure.call in ("mkdir", "open"):
+        outside = _asked(interview)
+    elif failure.call in ("mkdir", "open") and not failure.witness:
         outside = str(failure.arguments[0])
     found = [Way(walk("", outside))] if outside else []
     root = interview.container() if inside and failure.witness else ""
@@ -124,6 +126,20 @@ def _ways(interview: Interview) -> tuple[Way, ...]:
         staged = "" if failure.step.verb() == "ChangeDirectory" else ROOT
         found.append(Way(walk(root + staged, inside), root + staged, True, staged))
     return tuple(found)
+
+
+def _inside(interview: Interview) -> str:
+    """The path of the container that the call was given, "" for none."""
+    failure = interview.failure
+    if failure.call == "mount":
+        return str(failure.step.__dict__.get("target", ""))
+    if failure.call == "readlink":
+        return str(failure.arguments[1])
+    if failure.call == "chdir" and failure.step.verb() == "ChangeDirectory":
+        return str(failure.arguments[0])
+    if failure.call in ("mkdir", "open") and failure.witness:
+        return str(failure.arguments[0]).removeprefix(ROOT)
+    return ""
 
 
 def _asked(interview: Interview) -> str:
