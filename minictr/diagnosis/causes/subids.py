@@ -8,6 +8,7 @@ import posix
 from minictr.diagnosis.again import with_single_map
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.probes.subid_source import other_source
 from minictr.diagnosis.probes.subids import SubIds, free_range, read_subids
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.diagnosis.words import errno_name
@@ -94,6 +95,47 @@ def malformed(interview: Interview) -> Verdict:
     )
 
 
+@cause(
+    "MC0334",
+    "the user's range holds no id that can be mapped",
+    stops=("MapIds",),
+    standing=True,
+)
+def void(interview: Interview) -> Verdict:
+    """/etc/subuid or /etc/subgid has a line for the user, and there is nothing in it to map: its
+    count is 0, it leads beyond the last id, 4294967294, or it is the user's own id, which is in
+    every map anyway. newuidmap(1) would answer "subuid overflow detected" to a range beyond the
+    last id; minictr does not ask for one.
+
+    Reproduction (root, with private copies of the files of /etc):
+
+        echo "$USER:4294900000:165536" >/etc/subuid
+        runuser -u "$USER" -- minictr exec --id-map helpers "$IMAGE" true
+
+    Fix, user: --id-map single, where one id is enough.
+
+    Fix, administrator: usermod --add-subuids FIRST-LAST USER, with a range that nobody has. The
+    line may stay: it is passed over.
+
+    Not the cause: the line's form; a range that is small: ten ids are mapped as well.
+
+    Sources: subuid(5); shadow, lib/idmapping.c, get_map_ranges; kernel/user_namespace.c, map_write.
+    """
+    if interview.failure.call != "getsubids":
+        return None
+    wrong = [(file, *line) for file in _lacking(interview) for line in file.void]
+    if not wrong:
+        return Excluded("no range of the caller is empty or beyond the last id")
+    file, number, _, why = wrong[0]
+    kinds = [file.fact.path.rpartition("/")[2] for file, *_ in wrong]
+    return Proof(
+        f"line {number} of {file.fact.path} grants {interview.host.user} nothing: {why}",
+        tuple(f"{file.fact.path}, line {n}: {text!a}; {why}" for file, n, text, why in wrong),
+        fix_user=with_single_map(interview.request),
+        fix_administrator=_grant(interview, list(dict.fromkeys(kinds))),
+    )
+
+
 @cause("MC0303", "the user has no entry in /etc/subuid", stops=("MapIds",), standing=True)
 def no_subuid(interview: Interview) -> Verdict:
     """--id-map helpers asks for a map of many ids, and the host grants this user none: /etc/subuid
@@ -138,47 +180,6 @@ def no_subgid(interview: Interview) -> Verdict:
     return _no_entry(interview, "subgid")
 
 
-@cause(
-    "MC0334",
-    "the user's range holds no id that can be mapped",
-    stops=("MapIds",),
-    standing=True,
-)
-def void(interview: Interview) -> Verdict:
-    """/etc/subuid or /etc/subgid has a line for the user, and there is nothing in it to map: its
-    count is 0, it leads beyond the last id, 4294967294, or it is the user's own id, which is in
-    every map anyway. newuidmap(1) would answer "subuid overflow detected" to a range beyond the
-    last id; minictr does not ask for one.
-
-    Reproduction (root, with private copies of the files of /etc):
-
-        echo "$USER:4294900000:165536" >/etc/subuid
-        runuser -u "$USER" -- minictr exec --id-map helpers "$IMAGE" true
-
-    Fix, user: --id-map single, where one id is enough.
-
-    Fix, administrator: usermod --add-subuids FIRST-LAST USER, with a range that nobody has. The
-    line may stay: it is passed over.
-
-    Not the cause: the line's form; a range that is small: ten ids are mapped as well.
-
-    Sources: subuid(5); shadow, lib/idmapping.c, get_map_ranges; kernel/user_namespace.c, map_write.
-    """
-    if interview.failure.call != "getsubids":
-        return None
-    wrong = [(file, *line) for file in _lacking(interview) for line in file.void]
-    if not wrong:
-        return Excluded("no range of the caller is empty or beyond the last id")
-    file, number, _, why = wrong[0]
-    kinds = [file.fact.path.rpartition("/")[2] for file, *_ in wrong]
-    return Proof(
-        f"line {number} of {file.fact.path} grants {interview.host.user} nothing: {why}",
-        tuple(f"{file.fact.path}, line {n}: {text!a}; {why}" for file, n, text, why in wrong),
-        fix_user=with_single_map(interview.request),
-        fix_administrator=_grant(interview, list(dict.fromkeys(kinds))),
-    )
-
-
 def _files(interview: Interview) -> tuple[SubIds, SubIds]:
     return (
         interview.once(read_subids, interview.host, "subuid"),
@@ -221,16 +222,18 @@ def _both(interview: Interview) -> list[str]:
 
 def _other_source(interview: Interview) -> tuple[str, ...]:
     """A `subid:` line of nsswitch.conf(5): then newuidmap asks elsewhere, and minictr does not."""
-    for line in interview.fact("/etc/nsswitch.conf").text.splitlines():
-        if line.startswith("subid:") and line.split()[1:] != ["files"]:
-            return (f"/etc/nsswitch.conf has {line.strip()!r}; minictr reads the files alone",)
-    return ()
+    name, library = interview.once(other_source, interview.host)
+    words = f"/etc/nsswitch.conf: subid: {name}, which {library} is for; minictr reads the files"
+    return (words,) if name else ()
 
 
 def _grant(interview: Interview, kinds: list[str]) -> str:
     """The command that adds a range to each of the files."""
     first, last = free_range(*_files(interview))
     host = interview.host
+    if _other_source(interview):
+        files = " and ".join(f"/etc/{name}" for name in kinds)
+        return f"Write what getsubids {host.user} prints into {files}, as NAME:FIRST:COUNT."
     for path in ("/proc/self/uid_map", "/proc/self/gid_map"):
         if not _mapped(interview.fact(path).text, first, last):
             return (

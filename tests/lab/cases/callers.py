@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from lab.bench import Case
 from lab.cases.common import BECOME, FIX_AS_USER, HELPERS, MANY
 
@@ -9,6 +11,8 @@ SINGLE = "minictr exec --id-map single "
 OTHER_GROUP = '--reuid="$USER" --regid="$(getent group daemon | cut -d: -f3)" --init-groups'
 ONE = 'minictr exec --id-map single "$IMAGE" true'
 GRANTED = 'echo "$USER:100000:65536" >/etc/subuid; echo "$USER:100000:65536" >/etc/subgid'
+
+COMPILER = "" if shutil.which("cc") else "there is no C compiler to make a source of ids with"
 
 CASES = [
     Case(
@@ -165,6 +169,16 @@ CASES = [
         repaired=f"""unshare --pid --fork sh -c '
             sh -c "$ADMINISTRATOR_FIX" && setpriv {BECOME} {MANY}'""",
         near=f"mount -t proc -o hidepid=invisible proc /proc; setpriv {BECOME} {MANY}",
+    ),
+    Case(
+        "MC0329",
+        impossible=COMPILER,
+        proof=("newuidmap asks the source lab and not /etc/subuid", "subid: lab; libsubid_lab.so", "not allowed"),
+        fix=("subid: files", SINGLE),
+        repaired=f"""private-etc; subid-source lab 0; echo 'subid: lab' >>/etc/nsswitch.conf
+            {FIX_AS_USER} && sh -c "$ADMINISTRATOR_FIX" && {HELPERS}""",
+        near=f"""private-etc; subid-source lab 1; echo 'subid: lab' >>/etc/nsswitch.conf
+            {HELPERS}""",
     ),
     Case(
         "MC0330",
