@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import posix
-
 from minictr.diagnosis.again import with_single_map
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
@@ -164,10 +162,10 @@ def traced(interview: Interview) -> Verdict:
 
 
 def _tracer() -> int:
-    return int(_status(posix.getpid())["TracerPid"])
+    return int(_status("self")["TracerPid"])
 
 
-def _status(pid: int) -> dict[str, str]:
+def _status(pid: int | str) -> dict[str, str]:
     lines = read_fact(f"/proc/{pid}/status").text.splitlines()
     pairs = (line.partition(":") for line in lines)
     return {name: value.strip() for name, _, value in pairs}

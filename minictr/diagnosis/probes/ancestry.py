@@ -25,9 +25,15 @@ class Ancestor(Value):
 
 
 def ancestry() -> tuple[Ancestor, ...]:
-    """The launcher first, then its parent and so on, as far as they can be seen."""
+    """The launcher first, then its parent and so on, as far as they can be seen.
+
+    The numbers are those of /proc, which may be another PID namespace's than getpid(2) gives.
+    """
     found: list[Ancestor] = []
-    pid = posix.getpid()
+    try:
+        pid = int(posix.readlink("/proc/self"))
+    except OSError:
+        return ()
     while pid:
         fields = _status(pid)
         if not fields:
