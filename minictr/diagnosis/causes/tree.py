@@ -20,6 +20,7 @@ from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.diagnosis.words import errno_name
 from minictr.image.refusals import quoted
 
+_PATIENCE = 200  # milliseconds; four mounts take 5, on a busy machine more
 # Directories that are on a disk of their own, or in memory, on many machines.
 _OTHERS = ("/dev/shm", "/var/tmp", "/tmp")
 
@@ -130,8 +131,8 @@ def _stacking(interview: Interview, tree: str) -> Stacking | str:
     """How overlays end in namespaces like the container's; words where nobody can say."""
     host = interview.host
     directory = interview.plan.build[0].__dict__["directory"]
-    namespaces = ("user", "mnt")
-    answer = ask(stack, tree, directory, host.uid, host.gid, namespaces=namespaces)
+    arguments = (tree, directory, host.uid, host.gid)
+    answer = ask(stack, *arguments, namespaces=("user", "mnt"), patience=_PATIENCE)
     if answer.trouble or not isinstance(answer.value, tuple):
         return answer.trouble or "no answer"
     return Stacking(*answer.value)

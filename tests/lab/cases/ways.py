@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from lab.bench import Case
 
+_NO_FUSE = "" if os.access("/dev/fuse", os.R_OK | os.W_OK) else "/dev/fuse is missing or closed"
 _BIND = 'minictr exec --bind "$DIRECTORY/first:/data" "$IMAGE" true'
 _LOOP = 'ln -s "$DIRECTORY/first" "$DIRECTORY/second"\n'
 # Forty links are followed, and the kernel counts those of the way that is asked for alone.
@@ -89,6 +92,7 @@ CASES = [
             runuser -u "$USER" -- minictr exec --bind "$DIRECTORY/data:/data" "$IMAGE" true""",
         instead="MC0402",
         as_root=True,
+        impossible=_NO_FUSE,
     ),
     Case(
         "MC0427",
@@ -102,6 +106,7 @@ CASES = [
             minictr exec --bind "$DIRECTORY:/data" --pwd /data "$IMAGE" true""",
         instead="MC0438",
         as_root=True,
+        impossible=_NO_FUSE,
     ),
     Case(
         "MC0427",
@@ -115,6 +120,7 @@ CASES = [
             runuser -u "$USER" -- minictr exec "$DIRECTORY/image" true""",
         instead="MC0102",
         as_root=True,
+        impossible=_NO_FUSE,
     ),
     Case(
         "MC0428",
@@ -153,6 +159,7 @@ CASES = [
             mkdir "$DIRECTORY/data"; minictr exec --bind "$DIRECTORY/data:/data" "$IMAGE" true'""",
         near='minictr exec --bind "$DIRECTORY/data:/data" "$IMAGE" true',
         instead="MC0401",
+        impossible=_NO_FUSE,
     ),
     Case(
         "MC0429",
@@ -165,6 +172,7 @@ CASES = [
             minictr exec --bind "$DIRECTORY:/data" --pwd /data "$IMAGE" true'""",
         near='minictr exec --bind "$DIRECTORY:/data" --pwd /data/no "$IMAGE" true',
         instead="MC0405",
+        impossible=_NO_FUSE,
     ),
     Case(
         "MC0429",
@@ -178,5 +186,6 @@ CASES = [
                 minictr exec "$DIRECTORY/image" true'""",
         near='minictr exec "$DIRECTORY/image" true',
         instead="MC0101",
+        impossible=_NO_FUSE,
     ),
 ]
