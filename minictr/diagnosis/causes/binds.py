@@ -14,6 +14,7 @@ from minictr.diagnosis.rights import rights
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.image.refusals import quoted
 from minictr.runtime.mounts import ROOT
+from minictr.runtime.places import real
 
 
 @cause(
@@ -144,7 +145,9 @@ def bind_of_another_kind(interview: Interview) -> Verdict:
 def _of_its_kind(interview: Interview, place: Walk, target: str, kinds: tuple[str, str]) -> str:
     """kinds: what the target is, what the source is."""
     request = interview.request
-    if all(bind.target != target for bind in request.binds):  # --home or --workdir
+    source = interview.failure.step.__dict__["source"]
+    if all(source not in (bind.source, real(bind.source)) for bind in request.binds):
+        # --home or --workdir
         return f"Give a {kinds[0]} in place of {place.path}."
     if kinds[0] == "file":
         return f"Bind {place.path} on a path that is a directory in the image, or is not there."

@@ -82,6 +82,15 @@ CASES = [
         instead="MC0401",
     ),
     Case(
+        "MC0403",
+        name="home",
+        script='minictr exec --home /etc/passwd:/home/me "$IMAGE" true',
+        proof=("/home/me is a directory in the container, and /etc/passwd is a file",),
+        fix=("Give a directory in place of /etc/passwd.",),
+        repaired='minictr exec --home "$DIRECTORY:/home/me" "$IMAGE" true',
+        near='minictr exec --home "$DIRECTORY/no:/home/me" "$IMAGE" true',
+    ),
+    Case(
         "MC0404",
         proof=("VFS: Mount too revealing", "/proc/uptime"),
         fix=("minictr exec --no-pid ", "umount /proc/uptime"),
