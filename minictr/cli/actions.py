@@ -40,11 +40,12 @@ def main(request: Request) -> int:
         return 0
     for note in plan.notes:
         messages.say(request, note, "verbose")
+    killed = _killed(request)
     outcome = launch(plan, _trace if request.trace else None)
     if isinstance(outcome, Failure):
         return _failed(request, host, plan, outcome)
     if outcome.status > _ORDINARY:
-        _explain(request, host, plan, outcome)
+        _explain(request, host, plan, outcome, killed)
     return outcome.status
 
 
@@ -134,12 +135,21 @@ def _refused(request: Request, refusal: Refusal) -> int:
     return reports.refusal(request, refusal)
 
 
-def _explain(request: Request, host: Host, plan: Plan, ended: Exit) -> None:
+def _killed(request: Request) -> int:
+    """How often the kernel ran out of memory here so far; -1 unless -v asks for the price of it."""
+    if request.verbosity < 1:
+        return -1
+    from minictr.diagnosis.probes.memory import oom_kills
+
+    return oom_kills()
+
+
+def _explain(request: Request, host: Host, plan: Plan, ended: Exit, killed: int) -> None:
     """Say what ended the command, where that is proved. It is the command's affair else."""
     from minictr.cli import reports
     from minictr.diagnosis.death import explain
 
-    diagnosis = explain(ended, plan, host, request)
+    diagnosis = explain(ended, plan, host, request, killed)
     if diagnosis:
         reports.death(request, diagnosis, ended.status)
 

@@ -15,7 +15,9 @@ _NOT_FOUND = 127
 _SIGKILL, _SIGSEGV = 9, 11
 
 
-def explain(ended: Exit, plan: Plan, host: Host, request: Request) -> Diagnosis | None:
+def explain(
+    ended: Exit, plan: Plan, host: Host, request: Request, killed_before: int = -1
+) -> Diagnosis | None:
     """What ended the command, if that can be proved: a signal, or a status of 126 and more.
 
     An exit status of 128 + N is no signal N: `ended.code` tells the two apart.
@@ -23,7 +25,8 @@ def explain(ended: Exit, plan: Plan, host: Host, request: Request) -> Diagnosis 
     code = ended.code
     command = plan.execute[-1]
     assert isinstance(command, Execute)
-    failure = Failure("execute", len(plan.execute) - 1, RunPayload(command.command[0]), "", (), 0)
+    step = RunPayload(command.command[0], killed_before)
+    failure = Failure("execute", len(plan.execute) - 1, step, "", (), 0)
     failure = failure.replace(status=-code if code < 0 else code << 8)
     if code not in (_NOT_FOUND, -_SIGSEGV, -_SIGKILL):
         return _proved(failure, plan, host, request)

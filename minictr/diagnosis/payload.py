@@ -15,6 +15,7 @@ class RunPayload(Step):
     """
 
     command: str
+    killed_before: int = -1  # processes of the caller's control group, for want of memory
 
     def run(self, process: Process) -> None:
         path = process.environment.get("PATH", "")

@@ -16,7 +16,7 @@ MODULES = (
     "ways", "tree", "unplaced", "binds", "mountpoints", "blocked", "proc", "directory",
     "cache_cover", "asked",
     "execute", "paths", "executable", "denied", "noexec", "programs", "formats", "arguments",
-    "libraries", "deaths",
+    "libraries", "deaths", "memory",
 )  # fmt: skip
 
 for _name in MODULES:

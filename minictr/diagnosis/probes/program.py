@@ -150,7 +150,8 @@ def _looked_into(plain: Program, descriptor: int) -> Program:
 
 def _script(plain: Program, head: bytes) -> Program:
     """As fs/binfmt_script.c, load_script: a name that the buffer cuts off is no name."""
-    line, end, _ = head[2:_SHEBANG].partition(b"\n")
+    line, end, _ = head[2:].partition(b"\n")
+    line = line if end else head[2:_SHEBANG]  # a newline counts in the last byte, too
     blank = line.strip(b" \t").partition(b"\0")[0].replace(b"\t", b" ")
     name, after, argument = blank.partition(b" ")
     whole = end or after or b"\0" in line or len(head) <= _SHEBANG or line.endswith((b" ", b"\t"))

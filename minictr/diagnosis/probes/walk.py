@@ -40,7 +40,7 @@ class Walk(Value):
         return self.errno in (errno.ENOENT, errno.ENOTDIR)
 
     def is_directory(self) -> bool:
-        return self.status is not None and stat.S_ISDIR(self.status.st_mode)
+        return self.found and self.status is not None and stat.S_ISDIR(self.status.st_mode)
 
     def is_file(self) -> bool:
         return self.status is not None and stat.S_ISREG(self.status.st_mode)

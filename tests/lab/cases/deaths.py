@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab.bench import Case
-from lab.cases.common import LIBRARIES
+from lab.cases.common import AS_USER, LIBRARIES
 
 OWN = """own() { printf "$2" >"$IMAGE/bin/$1"; chmod +x "$IMAGE/bin/$1"; }"""
 LOADER = """loader=$(ldd /bin/true | grep -o '/[^ ]*/ld-[^ ]*'); cp /bin/true "$IMAGE/bin/dynamic"
@@ -11,6 +11,9 @@ LOADER = """loader=$(ldd /bin/true | grep -o '/[^ ]*/ld-[^ ]*'); cp /bin/true "$
 KILLING = """profile() { printf '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names":
     ["mkdir", "mkdirat"], "action": "%s"}]}' "$1" >"$DIRECTORY/profile.json"; }
     launch() { minictr exec --security seccomp:"$DIRECTORY/profile.json" "$IMAGE" "$@"; }"""
+
+MEMORY = """memory() { file=memory.limit_in_bytes; limit=$1; shift
+    [ -d /sys/fs/cgroup/memory ] || file=memory.max; in-cgroup memory $file $limit -- "$@"; }"""
 
 CASES = [
     Case(
@@ -116,6 +119,30 @@ CASES = [
         repaired='minictr exec "$IMAGE" true',
         # Nothing in the profile sends that signal.
         near=f"{KILLING}; profile SCMP_ACT_ERRNO; launch sh -c 'kill -SYS $$' || [ $? = 159 ]",
+    ),
+    Case(
+        "MC0646",
+        status=137,
+        proof=("the kernel ended tail for want of memory", ": 0 before the launch, 1 after it"),
+        fix=("Have tail use less memory.", "echo 204800000 >/sys/fs/cgroup/"),
+        repaired=f"""{MEMORY}; memory 102400000 sh -c 'eval "$ADMINISTRATOR_FIX"
+            {AS_USER} minictr -v exec "$IMAGE" tail -c 100 /bin/busybox >/dev/null'""",
+        # The same signal in the same group, from somebody.
+        near=f"""{MEMORY}; memory 102400000 {AS_USER} \
+            minictr -v exec "$IMAGE" sh -c 'kill -KILL $$' || [ $? = 137 ]""",
+    ),
+    Case(
+        "MC0646",
+        name="below",
+        as_root=True,
+        status=137,
+        script=f"""{MEMORY}; memory 102400000 {AS_USER} \
+            minictr -v exec "$IMAGE" sh -c 'tail -c 400000000 /dev/zero; exit $?'""",
+        proof=("the kernel ended a process of sh for want of memory",),
+        repaired='minictr exec "$IMAGE" true',
+        # Without -v nobody knows.
+        near=f"""{MEMORY}; memory 102400000 {AS_USER} \
+            minictr exec "$IMAGE" tail -c 400000000 /dev/zero || [ $? = 137 ]""",
     ),
     Case(
         "MC0644",
