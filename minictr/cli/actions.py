@@ -12,7 +12,7 @@ from minictr.modules import cache_directory
 from minictr.refusal import Refusal
 from minictr.runtime import environment, seccomp
 from minictr.runtime.launch import Failure, dismiss, launch
-from minictr.runtime.places import home_of
+from minictr.runtime.places import home_of, real
 from minictr.runtime.plan import make_plan
 
 TYPE_CHECKING = False
@@ -62,6 +62,9 @@ def prepare(request: Request, host: Host) -> Plan | None:
     environ = dict(request.host_environment)
     cache = cache_directory(environ)
     tree = index.find(request.image, cache) or _unpacked(request, cache)
+    if (physical := real(cache)) != cache:  # where the tree is mounted its links lead nowhere
+        tree = tree.replace(root=tree.root.replace(cache, physical, 1)) if tree.name else tree
+        cache = physical
     if request.action == "test" and not _has(tree, TEST):
         messages.say(request, "No test script found in container, exiting")
         return None

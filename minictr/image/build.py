@@ -6,20 +6,28 @@ import errno
 import hashlib
 import os
 import posix
-import shutil
+import re
+import stat
 import subprocess
 import time
 
 from minictr.image import sif
 from minictr.image.metadata import Object, describe_objects
 from minictr.image.open import architecture_of
-from minictr.image.refusals import printable
+from minictr.image.programs import find, unrunnable
+from minictr.image.refusals import printable, quoted
 from minictr.image.storage import stopped
-from minictr.image.unpack import SYSTEM_PATH
+from minictr.image.verdict import ended
 from minictr.refusal import Refusal
 
 COMPRESSORS = ("gzip", "xz", "zstd", "lz4", "lzo")  # what unsquashfs reads
 PIECE = 1 << 20  # bytes read at a time for the hash
+OUTPUT = "output"
+NOT_WRITTEN = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS),
+    *(errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENAMETOOLONG),
+)
+UNREAD = re.compile(r"(?:Failed to read file|Could not open) (.*)$")
 GROUP = 1  # apptainer puts all objects of an image into one group
 
 
@@ -33,6 +41,8 @@ def build(output: str, root: str, compressor: str, recipe: str, force: bool, sho
     """
     if os.path.lexists(output) and not force:
         raise Refusal("usage", f"{printable(output)} exists", "", "Give --force to replace it.")
+    if os.path.isdir(output) and not os.path.islink(output):
+        raise Refusal("usage", f"{printable(output)} is a directory")
     if not os.path.isdir(root):
         raise Refusal("usage", f"{printable(root)} is not a directory")
     objects = describe_objects(root, recipe)
@@ -44,7 +54,7 @@ def build(output: str, root: str, compressor: str, recipe: str, force: bool, sho
         write_sif(temporary, objects, offset)
         os.rename(temporary, output)
     except OSError as error:
-        raise stopped(error.errno or 0, directory, "output directory") from error
+        raise stopped(error.errno or 0, directory, OUTPUT, output) from error
     finally:
         if os.path.lexists(temporary):
             os.unlink(temporary)
@@ -70,17 +80,7 @@ def command_for(root: str, path: str, output: str, compressor: str, offset: int)
 
 def find_mksquashfs() -> str:
     """The path of mksquashfs."""
-    path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
-    found = shutil.which("mksquashfs", path=path)
-    if found:
-        return found
-    raise Refusal(
-        "MC0127",
-        "mksquashfs is missing, which writes the root file system",
-        f"no executable mksquashfs in {path.strip(':')}",
-        "Install the package squashfs-tools (Debian, Ubuntu, Fedora, Arch, Alpine) "
-        "or squashfs (openSUSE).",
-    )
+    return find("mksquashfs", "MC0127", "writes the root file system")
 
 
 def make_squashfs(command: list[str], directory: str, show: bool) -> None:
@@ -98,14 +98,39 @@ def make_squashfs(command: list[str], directory: str, show: bool) -> None:
     )
     if done.returncode == 0:
         return
-    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        if f"because {os.strerror(number)}" in done.stderr:
-            raise stopped(number, directory, "output directory")
-    words = " / ".join(done.stderr.strip().splitlines()[-3:]) or "(no message)"
-    raise Refusal(
+    raise refused(done.returncode, done.stderr.strip().splitlines(), command)
+
+
+def refused(status: int, words: list[str], command: list[str]) -> Refusal:
+    """What kept mksquashfs from writing, by its words and by what they are about."""
+    program, root, path = command[:3]
+    for number in NOT_WRITTEN:
+        if any(line.endswith(os.strerror(number)) for line in words):
+            return stopped(number, os.path.dirname(path), OUTPUT, path)
+    for line in words:
+        found = UNREAD.match(line)
+        if found and not os.access(found[1], os.R_OK, effective_ids=True):
+            return unreadable(found[1])
+    said = " / ".join(words[-3:]) or "(no message)"
+    return unrunnable(program, words) or Refusal(
         "MC0000",
-        f"mksquashfs did not write the root file system of {printable(command[1])}",
-        f"status {done.returncode}: {words}",
+        f"mksquashfs did not write the root file system of {printable(root)}",
+        f"it {ended(status)}: {said}",
+    )
+
+
+def unreadable(path: str) -> Refusal:
+    """A file or directory of the tree that this user may not read."""
+    status = os.lstat(path)
+    mine = status.st_uid == os.geteuid()
+    right = "u+rx" if stat.S_ISDIR(status.st_mode) else "u+r"
+    return Refusal(
+        "MC0135",
+        f"{printable(path)} cannot be read, and so not be put into the image",
+        f"lstat({printable(path)}): uid {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}; "
+        f"the caller is uid {os.geteuid()}",
+        f"chmod {right} {quoted(path)}" if mine else "",
+        "" if mine else f"setfacl -m u:{os.geteuid()}:{right[2:]} {quoted(path)}",
     )
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -24,13 +25,14 @@ from minictr.image import index
 from minictr.image.describe import describe
 from minictr.image.locks import free, image_lock, temporary_name
 from minictr.image.open import Image, open_image
+from minictr.image.programs import SYSTEM_PATH
 from minictr.image.records import read_record, write_entry, write_tree_files
 from minictr.image.refusals import printable
 from minictr.image.removal import remove
 from minictr.image.source import open_source
-from minictr.image.storage import stopped
+from minictr.image.storage import stopped, stopped_call
 from minictr.image.tree import Tree
-from minictr.image.unpack import SYSTEM_PATH, hash_range, unpack
+from minictr.image.unpack import hash_range, unpack
 from minictr.refusal import Refusal
 
 PARTS = ("index", "locks", "tmp", "trees")
@@ -93,6 +95,8 @@ def modes_as_given() -> Iterator[None]:
 def check_private(directory: str, forbidden: int) -> None:
     """Refuse a directory that another user owns, or whose mode has any of the forbidden bits."""
     status = os.stat(directory)
+    if not stat.S_ISDIR(status.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "a part of the cache is no directory", directory)
     if index.private(status, forbidden):
         return
     mine = status.st_uid == os.geteuid()
@@ -115,7 +119,7 @@ def writing(cache: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise stopped(error.errno or 0, cache) from error
+        raise stopped_call(error, cache) from error
 
 
 def fill(image: Image, cache: str, lock: int, progress: bool) -> Tree:

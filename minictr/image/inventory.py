@@ -12,7 +12,7 @@ from minictr.image.locks import free, temporary_name
 from minictr.image.manifest import differences
 from minictr.image.records import read_manifest, read_record
 from minictr.image.removal import remove
-from minictr.image.storage import stopped
+from minictr.image.storage import stopped_call
 from minictr.value import Value
 
 
@@ -140,7 +140,7 @@ def discard(cache: str, tree: Cached) -> bool:
         except FileNotFoundError:  # another `cache clean` was faster
             return True
         except OSError as error:
-            raise stopped(error.errno or 0, cache) from error
+            raise stopped_call(error, cache) from error
     return True
 
 

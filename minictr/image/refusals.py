@@ -37,11 +37,8 @@ REFUSALS: dict[str, tuple[str, str, str]] = {
         "Correct the path.",
     ),
     "denied": ("MC0102", "{path} cannot be {use}: {component} denies {right}", "{remedy}"),
-    "denied elsewhere": (
-        "MC0102",
-        "{path} cannot be read although its mode allows it",
-        "Copy the image to a local disk of yours.",
-    ),
+    # A server or a security module, neither of which says so.
+    "denied elsewhere": ("MC0000", "{path} cannot be read although its mode allows it", ""),
     "fuse of another": (
         "MC0427",
         "{path} cannot be reached: the FUSE mount on {point} lets in uid {owner} and nobody else",

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 
+from minictr.image.obstacles import closed, no_directory, no_parent, too_long, unknown
 from minictr.refusal import Refusal
 
+CACHE = "cache directory"  # the place that `minictr cache clean` can make room in
 CLEAN = "minictr cache clean --all"
+OWN = "Name one of your own elsewhere: export MINICTR_CACHEDIR=DIRECTORY."
+OTHER_OUTPUT = "Write the image into another directory of yours."
 
 
-def stopped(number: int, directory: str, place: str = "cache directory") -> Refusal:
-    """The refusal for an errno that a write into `directory` met; `place` is what we call it."""
+def stopped(number: int, directory: str, place: str = CACHE, path: str = "") -> Refusal:
+    """The refusal for an errno that a write into `directory` met; `place` is what we call it.
+
+    path  of the file or directory in it that the call was about, where that is known
+    """
     where = existing(directory)
     if number == errno.ENOSPC:
         return out_of_space(where, place)
@@ -21,46 +27,49 @@ def stopped(number: int, directory: str, place: str = "cache directory") -> Refu
             "MC0123",
             f"the disk quota for the {place} {directory} is used up",
             f"EDQUOT for uid {os.geteuid()} on {where}; {counts(where)}",
-            f"{CLEAN}\n{elsewhere(where)}" if place == "cache directory" else elsewhere(where),
+            f"{CLEAN}\n{other_disk(where)}" if place == CACHE else OTHER_OUTPUT,
         )
     if number == errno.EROFS:
         return Refusal(
             "MC0125",
             f"the {place} {directory} is on a read-only file system",
             f"statvfs({where}) has ST_RDONLY" if read_only(where) else f"EROFS on {where}",
-            elsewhere(where),
+            other_disk(where) if place == CACHE else OTHER_OUTPUT,
         )
-    if number in (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP):
-        return not_writable(number, directory, where, place)
-    return Refusal(
-        "MC0000",
-        f"the {place} {directory} cannot be written",
-        f"{errno.errorcode.get(number, number)} ({os.strerror(number)}) on {where}",
-        elsewhere(where),
-    )
+    return in_the_way(number, place, path or directory)
+
+
+def stopped_call(error: OSError, directory: str) -> Refusal:
+    """The same for a call that was about one path or, as rename(2), about two."""
+    refusal = stopped(error.errno or 0, directory, path=str(error.filename or ""))
+    if refusal.code != "MC0000" or not error.filename2:
+        return refusal
+    return stopped(error.errno or 0, directory, path=str(error.filename2))
+
+
+def in_the_way(number: int, place: str, path: str) -> Refusal:
+    """The refusal for what `path` itself is, or may not be, and not for the disk below it."""
+    other = elsewhere() if place == CACHE else OTHER_OUTPUT
+    if number in (errno.EEXIST, errno.ENOTDIR, errno.ELOOP, errno.EISDIR):
+        directory = path if place == CACHE else os.path.dirname(path)
+        refusal = no_directory(place, directory, other)
+        return refusal or unknown(number, place, path, existing(path))
+    if number == errno.ENOENT and place != CACHE:
+        return no_parent(place, os.path.dirname(path))
+    if number in (errno.EACCES, errno.EPERM):
+        return closed(number, place, path, other)
+    if number == errno.ENAMETOOLONG:
+        return too_long(place, path, other)
+    return unknown(number, place, path, existing(path))
 
 
 def out_of_space(where: str, place: str) -> Refusal:
     """ENOSPC is one errno for two shortages; statvfs tells which (statvfs(3))."""
     numbers = os.statvfs(where)
-    fix = elsewhere(where)
-    if place == "cache directory":
-        fix = f"{CLEAN}\n{fix}"
+    fix = f"{CLEAN}\n{other_disk(where)}" if place == CACHE else OTHER_OUTPUT
     if numbers.f_files and not numbers.f_favail:
         return Refusal("MC0122", f"no inodes are left for the {place} {where}", counts(where), fix)
     return Refusal("MC0121", f"no space is left for the {place} {where}", counts(where), fix)
-
-
-def not_writable(number: int, directory: str, where: str, place: str) -> Refusal:
-    """EACCES and its relatives: the nearest existing directory's owner and mode are the proof."""
-    status = os.stat(where)
-    proof = (
-        f"{errno.errorcode[number]}: {where} belongs to uid {status.st_uid}, "
-        f"mode {stat.S_IMODE(status.st_mode):04o}; the caller is uid {os.geteuid()}"
-    )
-    if not stat.S_ISDIR(status.st_mode):
-        proof = f"{errno.errorcode[number]}: {where} is not a directory"
-    return Refusal("MC0124", f"the {place} {directory} is not writable", proof, elsewhere(where))
 
 
 def counts(where: str) -> str:
@@ -85,13 +94,18 @@ def read_only(where: str) -> bool:
     return bool(os.statvfs(where).f_flag & os.ST_RDONLY)
 
 
-def elsewhere(where: str) -> str:
-    """An export line with a directory on another file system that the caller can write.
+def elsewhere() -> str:
+    """An export line with a directory that the caller can make; a sentence where there is none."""
+    for base in ("/var/tmp", "/tmp"):
+        if os.access(base, os.W_OK | os.X_OK):
+            return f"export MINICTR_CACHEDIR={base}/minictr-{os.geteuid()}"
+    return OWN
 
-    A sentence where there is none.
-    """
+
+def other_disk(where: str) -> str:
+    """The same on another file system than `where`."""
     here = os.stat(where).st_dev
     for base in ("/var/tmp", "/tmp"):
         if os.access(base, os.W_OK | os.X_OK) and os.stat(base).st_dev != here:
             return f"export MINICTR_CACHEDIR={base}/minictr-{os.geteuid()}"
-    return "Name one of your own elsewhere: export MINICTR_CACHEDIR=DIRECTORY."
+    return OWN

@@ -9,49 +9,23 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
 from minictr.image.manifest import Manifest, take
 from minictr.image.open import Image
+from minictr.image.programs import SYSTEM_PATH, find
 from minictr.image.refusals import printable, refuse
 from minictr.image.storage import stopped
+from minictr.image.verdict import damaged, judge, listen
 from minictr.refusal import Refusal
 
 PIECE = 1 << 20  # bytes read at a time for the hash
-KEPT = 40  # lines of unsquashfs kept for the report; an image can cause millions
 BAR = 30  # columns
-
-# Where a program is looked for besides $PATH: cron jobs and `su` leave the sbin directories out.
-SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-# An entry that an ordinary user (or root without CAP_MKNOD) cannot make, or that the file system
-# of the cache cannot hold. The launcher brings its own /dev; a socket or FIFO without the process
-# that listens is of no use.
-NOT_CREATED = re.compile(
-    r"create_inode: (could not|failed to) create ((block|character) device|fifo|socket) .*, "
-    r"because (you're not superuser!|Operation not permitted|Operation not supported)$"
-)
-# What changes nothing in a tree that one user owns: with a single mapped id every owner is the
-# caller, and a terminal's width or the limit of open files matter to unsquashfs alone.
-HARMLESS = re.compile(
-    r"(create_inode|set_attributes): failed to change uid and gids on .*, because "
-    r"(Invalid argument|Operation not permitted)$"
-    r"|TIOCGWINSZ ioctl failed|failed to get open file limit!"
-)
-UNSUPPORTED = re.compile(r"Filesystem uses .* compression, this is unsupported")
-DAMAGED = re.compile(
-    r"uncompress failed|failed to read|because EOF$|corrupt|Unknown inode type"
-    r"|Can't find a valid SQUASHFS superblock",
-    re.IGNORECASE,
-)
-WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def unpack(
@@ -79,7 +53,7 @@ def unpack(
             child.kill()
             child.wait()
             raise
-        judge(status, words, image, cache)
+        judge(status, words, image, cache, find_unsquashfs())
         name = digest.result()
     return name, inspect(root, image, absent, words)
 
@@ -120,17 +94,7 @@ def command_for(descriptor: int, image: Image, root: str, progress: bool) -> lis
 
 def find_unsquashfs() -> str:
     """The path of unsquashfs."""
-    path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
-    found = shutil.which("unsquashfs", path=path)
-    if found:
-        return found
-    raise Refusal(
-        "MC0118",
-        "unsquashfs is missing, which unpacks the image",
-        f"no executable unsquashfs in {path.strip(':')}",
-        "Install the package squashfs-tools (Debian, Ubuntu, Fedora, Arch, Alpine) "
-        "or squashfs (openSUSE).",
-    )
+    return find("unsquashfs", "MC0118", "unpacks the image")
 
 
 def room_for(image: Image, cache: str) -> None:
@@ -193,46 +157,6 @@ def write(text: str) -> None:
     sys.stderr.flush()
 
 
-def listen(lines: Iterable[str]) -> tuple[int, list[str]]:
-    """(entries that were not created, the other lines worth judging) from unsquashfs' stderr."""
-    absent = 0
-    words: list[str] = []
-    for line in lines:
-        line = line.strip()
-        if NOT_CREATED.match(line):
-            absent += 1
-        elif line and not HARMLESS.match(line):
-            words = [*words, line][-KEPT:]
-    return absent, words
-
-
-def judge(status: int, words: list[str], image: Image, cache: str) -> None:
-    """Refuse what unsquashfs said or did; its words outrank its exit status."""
-    path = printable(image.path)
-    for number in WRITE_ERRORS:
-        if any(line.endswith(f"because {os.strerror(number)}") for line in words):
-            raise stopped(number, cache)
-    for line in words:
-        if UNSUPPORTED.search(line):
-            raise Refusal(
-                "MC0119",
-                f"unsquashfs cannot read {path}, which is compressed with {image.compressor}",
-                f"unsquashfs: {line}",
-                "Install a newer squashfs-tools, or build the image with `--compressor gzip`.",
-            )
-    for line in words:
-        if DAMAGED.search(line):
-            raise damaged(image, f"unsquashfs: {line}")
-    if status == 0 or (status == 2 and not words):
-        return
-    ended = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
-    raise Refusal(
-        "MC0000",
-        f"unsquashfs did not unpack {path}: it {ended}",
-        "unsquashfs: " + (" / ".join(words[-3:]) or "(no message)"),
-    )
-
-
 def inspect(root: str, image: Image, absent: int, words: list[str]) -> Manifest:
     """What was unpacked, when its inodes are as many as the superblock counts."""
     if os.geteuid() == 0:
@@ -260,13 +184,3 @@ def remove_devices(root: str) -> int:
                 removed.add(status.st_ino)
                 os.utime(directory, ns=(times.st_atime_ns, times.st_mtime_ns))
     return len(removed)
-
-
-def damaged(image: Image, proof: str) -> Refusal:
-    """The image's data is not what its superblock promises."""
-    return Refusal(
-        "MC0120",
-        f"{printable(image.path)} is damaged: its root file system cannot be unpacked",
-        proof,
-        "Download or copy the image again.",
-    )

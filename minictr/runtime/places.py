@@ -137,7 +137,7 @@ def _temporary(request: Request, host: Host) -> list[Place]:
     found = []
     for path, name in (("/tmp", "tmp"), ("/var/tmp", "var_tmp")):
         if request.contain and request.workdir:
-            step: Step = Bind(real(f"{request.workdir}/{name}"), path, create=0o1777)
+            step: Step = Bind(f"{real(request.workdir)}/{name}", path, create=0o1777)
         elif request.contain:
             step = MountEmpty(path, 0o1777, _size(request))
         elif host.exists(path):
@@ -153,7 +153,7 @@ def _home(request: Request, host: Host) -> list[Place]:
     if request.home[0]:
         source = request.home[0]
     elif request.contain and request.workdir:
-        step: Step = Bind(real(f"{request.workdir}/home"), target, create=0o700)
+        step: Step = Bind(f"{real(request.workdir)}/home", target, create=0o700)
         return [Place(target, "directory", step)]
     else:
         source = "" if request.contain else host.home

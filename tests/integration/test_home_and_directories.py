@@ -161,6 +161,14 @@ def test_a_relative_workdir(inside: Callable[..., str], place: Path) -> None:
     assert (place / "tmp/t").exists()
 
 
+def test_a_workdir_behind_a_symbolic_link(inside: Callable[..., str], place: Path) -> None:
+    link = place / "link"
+    link.symlink_to(place)
+    inside("touch /tmp/kept ~/kept", "-c", "-W", str(link))
+    assert (place / "tmp/kept").exists()
+    assert (place / "home/kept").exists()
+
+
 def test_a_workdir_that_is_not_there_ends_the_launch(sh: Sh, place: Path) -> None:
     done = sh("echo ran", "-c", "-W", f"{place}/no")
     assert (done.returncode, done.stdout) == (125, "")

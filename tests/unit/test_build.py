@@ -162,7 +162,7 @@ def test_a_failure_leaves_what_was_there(root: Path, tmp_path: Path) -> None:
 def test_a_missing_mksquashfs_is_named(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("minictr.image.build.SYSTEM_PATH", "/absent")
+    monkeypatch.setattr("minictr.image.programs.SYSTEM_PATH", "/absent")
     monkeypatch.setenv("PATH", str(tmp_path))
     refusal = refused(tmp_path / "out.sif", root)
     assert refusal.code == "MC0127"

@@ -5,7 +5,7 @@ from importlib import import_module
 # In the order in which the kernel meets them: of two causes that stop the same step the earlier
 # one is reported.
 MODULES = (
-    "unready",
+    "unready", "unpacking",
     "image", "cache", "confine", "confinement",
     "descriptors",
     "outer_filter", "limits", "used_up", "chroot", "root_cover", "unmapped", "pid_namespace",

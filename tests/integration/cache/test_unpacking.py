@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from image_files import PARTITION_AT, patched
 from ordinary_user import User
 from unpacker import (
@@ -103,3 +106,19 @@ def test_a_launch_finds_what_was_unpacked(start: Start, cache: Path, image: Path
         os.close(tree.lock)
     else:
         assert index.find(str(image), str(cache)) is None  # it is not ours to trust
+
+
+@pytest.mark.parametrize("links", ["cache", "above"])
+def test_a_cache_behind_a_symbolic_link_is_used(
+    minictr: Callable[..., subprocess.CompletedProcess[str]], user: User, directory: Path,
+    image: Path, links: str,
+) -> None:  # fmt: skip
+    """As where /home or ~/.cache is a link to another disk."""
+    real, link = directory / "disk", directory / "link"
+    real.mkdir()
+    os.chown(real, user.uid, user.gid)
+    link.symlink_to(real)
+    env = {"MINICTR_CACHEDIR": str(link if links == "cache" else link / "deep/cache")}
+    for word in ("unpacked", "found"):
+        done = minictr("exec", image, "echo", word, env=env)
+        assert (done.returncode, done.stdout) == (0, f"{word}\n"), done.stderr
