@@ -54,10 +54,13 @@ def helper_damaged(interview: Interview) -> Verdict:
     failure = interview.failure
     if failure.call in CAPABILITY and KILLED not in failure.said:
         return None
-    refused = failure.call == "execve" and failure.errno == errno.EACCES  # a directory's answer
+    # EACCES is what a directory and a FIFO give; for a file it is about something else.
+    refused = failure.call == "execve" and failure.errno == errno.EACCES
     for path in in_question(interview) if failure.errno in _BROKEN else ():
         program = _program(interview, path)
-        wrong = damage(program) if program and (program.kind == "directory" or not refused) else ""
+        if not program or (refused and (program.start or program.kind == "empty")):
+            continue
+        wrong = damage(program)
         if wrong:
             return Proof(
                 f"{path} is damaged: {wrong}",

@@ -36,6 +36,8 @@ def unreadable(interview: Interview) -> Verdict:
     Fix, user: --id-map single, where one id is enough.
 
     Fix, administrator: chmod 644 /etc/subuid /etc/subgid. They are public on every distribution.
+    A directory in place of the file, as an engine makes where it is to bind a file that is missing,
+    has to give way to one.
 
     Not the cause: newuidmap; a missing range.
 
@@ -43,17 +45,23 @@ def unreadable(interview: Interview) -> Verdict:
     """
     if interview.failure.call != "getsubids":
         return None
-    closed = [file.fact for file in _files(interview) if file.fact.unreadable]
-    if not closed:
-        return Excluded("both files can be read")
-    paths = [fact.path for fact in closed]
+    files = [file.fact for file in _files(interview) if file.fact.unreadable]
+    known = [fact for fact in files if fact.errno in (errno.EACCES, errno.EISDIR)]
+    if not known:
+        return (
+            Unknown(f"{files[0].path}: {errno_name(files[0].errno)}")
+            if files
+            else Excluded("both files can be read")
+        )
+    paths = [fact.path for fact in known]
+    closed = [fact.path for fact in known if fact.errno == errno.EACCES]
+    lines = [f"chmod 644 {' '.join(closed)}"] if closed else []
+    lines += [_file_for(interview, fact.path) for fact in known if fact.errno == errno.EISDIR]
     return Proof(
         f"{' and '.join(paths)} cannot be read by {interview.host.user}",
-        tuple(
-            f"open({fact.path}): {errno_name(fact.errno)}; {_mode(fact.path)}" for fact in closed
-        ),
+        tuple(f"open({fact.path}): {errno_name(fact.errno)}; {_mode(fact.path)}" for fact in known),
         fix_user=with_single_map(interview.request),
-        fix_administrator=f"chmod 644 {' '.join(paths)}",
+        fix_administrator="\n".join(lines),
     )
 
 
@@ -243,8 +251,18 @@ def _grant(interview: Interview, kinds: list[str]) -> str:
     if interview.fact("/etc/passwd").text.find(f"\n{host.user}:") < 0:  # usermod(8) is for those
         line = f"{host.user}:{first}:{last - first + 1}"
         return "\n".join(f"echo {quoted(line)} >>/etc/{name}" for name in kinds)
+    # usermod(8) makes no file, and follows no link to one that is missing; install(1) replaces it.
+    lacking = [name for name in kinds if not host.exists(f"/etc/{name}")]
+    made = [f"install -m 644 /dev/null /etc/{name}" for name in lacking]
     options = " ".join(f"{_OPTIONS[name]} {first}-{last}" for name in kinds)
-    return f"usermod {options} {quoted(host.user)}"
+    return "\n".join([*made, f"usermod {options} {quoted(host.user)}"])
+
+
+def _file_for(interview: Interview, path: str) -> str:
+    """The command that puts a file with a range for the caller in a directory's place."""
+    first, last = free_range(*_files(interview))
+    line = quoted(f"{interview.host.user}:{first}:{last - first + 1}")
+    return f"rmdir {path} && echo {line} >{path}"
 
 
 def _mapped(text: str, first: int, last: int) -> bool:

@@ -55,6 +55,8 @@ def damage(program: Program) -> str:
         return "it is empty"
     if program.kind == "directory":
         return "it is a directory"
+    if program.kind == "other" and not program.start:
+        return "it is neither a file nor a directory"
     if program.kind in ("text", "other"):
         return f"it begins with {program.start[:16]!r}, which no program does"
     if program.kind != "elf":

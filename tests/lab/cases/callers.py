@@ -173,7 +173,11 @@ CASES = [
     Case(
         "MC0329",
         impossible=COMPILER,
-        proof=("newuidmap asks the source lab and not /etc/subuid", "subid: lab; libsubid_lab.so", "not allowed"),
+        proof=(
+            "newuidmap asks the source lab and not /etc/subuid",
+            "subid: lab; libsubid_lab.so",
+            "not allowed",
+        ),
         fix=("subid: files", SINGLE),
         repaired=f"""private-etc; subid-source lab 0; echo 'subid: lab' >>/etc/nsswitch.conf
             {FIX_AS_USER} && sh -c "$ADMINISTRATOR_FIX" && {HELPERS}""",

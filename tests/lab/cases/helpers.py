@@ -87,6 +87,18 @@ CASES = [
         instead="MC0316",
     ),
     Case(
+        "MC0313",
+        name="directory",
+        prepare='mkdir -p "$DIRECTORY/layer"',
+        script=f"""mkdir "$DIRECTORY/layer/newuidmap"
+            mount -t overlay overlay -o "lowerdir=$DIRECTORY/layer:/usr/bin" /usr/bin; {HELPERS}""",
+        as_root=True,
+        proof=("/usr/bin/newuidmap is damaged: it is a directory",),
+        repaired=HELPERS,
+        near=f"{COPIED}; : >/usr/bin/newuidmap; chmod 0750 /usr/bin/newuidmap; {HELPERS}",
+        instead="MC0312",
+    ),
+    Case(
         "MC0314",
         proof=("/usr/bin/newuidmap was built for ", "e_machine of /usr/bin/newuidmap is "),
         fix=(AGAIN, SINGLE),

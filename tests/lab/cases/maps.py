@@ -17,6 +17,18 @@ CASES = [
         instead="MC0303",
     ),
     Case(
+        "MC0301",
+        name="directory",
+        prepare="private-etc",
+        script=f"rm /etc/subuid; mkdir /etc/subuid; {HELPERS}",
+        as_root=True,
+        proof=("/etc/subuid cannot be read by {user}", "EISDIR", "mode 0755"),
+        fix=("rmdir /etc/subuid && echo {user}:",),
+        repaired=f'rm /etc/subuid; mkdir /etc/subuid; sh -c "$ADMINISTRATOR_FIX" && {HELPERS}',
+        near=f"rm /etc/subuid; ln -s nosuch /etc/subuid; {HELPERS}",
+        instead="MC0303",
+    ),
+    Case(
         "MC0302",
         prepare="private-etc",
         proof=("line 1 of /etc/subuid is not NAME:FIRST:COUNT", "{user}:100000:65536\\r"),
@@ -45,6 +57,18 @@ CASES = [
         repaired=f"""sed -i "/^$USER:/d" /etc/subuid /etc/subgid
             sh -c "$ADMINISTRATOR_FIX" && {HELPERS}""",
         near=HELPERS,
+    ),
+    Case(
+        "MC0303",
+        name="absent",
+        prepare="private-etc",
+        script=f"rm /etc/subuid; ln -s nosuch /etc/subuid; {HELPERS}",
+        as_root=True,
+        proof=("{user} has no entry in /etc/subuid", "/etc/subuid does not exist"),
+        fix=("install -m 644 /dev/null /etc/subuid", "usermod --add-subuids "),
+        repaired=f"""rm /etc/subuid; ln -s nosuch /etc/subuid
+            sh -ec "$ADMINISTRATOR_FIX" && {HELPERS}""",
+        near=f"cp /etc/subuid /etc/kept; rm /etc/subuid; cp /etc/kept /etc/subuid; {HELPERS}",
     ),
     Case(
         "MC0304",
