@@ -56,9 +56,6 @@ VARIABLE = (
     (r"no such file is in .*$", "no such file is in PLACES"),
     (r"needs \d+ bytes to be", "needs N bytes to be"),
     (r"filter of \d+ instructions, and none of \d+", "filter of N instructions, and none of M"),
-    (r"no such file is in .*$", "no such file is in PLACES"),
-    (r"needs \d+ bytes to be", "needs N bytes to be"),
-    (r"filter of \d+ instructions, and none of \d+", "filter of N instructions, and none of M"),
 )
 
 
