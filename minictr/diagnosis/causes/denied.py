@@ -10,9 +10,9 @@ from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.command import programs
 from minictr.diagnosis.probes.inside import host_path
-from minictr.diagnosis.probes.permission import Denied, denied, whose
+from minictr.diagnosis.probes.permission import Denied, first_denied, whose
 from minictr.diagnosis.probes.program import Program
-from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
+from minictr.diagnosis.values import Excluded, Proof, Verdict
 from minictr.image.refusals import quoted
 
 _KINDS = {
@@ -46,7 +46,7 @@ def not_searchable(interview: Interview) -> Verdict:
 
     Sources: execve(2), EACCES; path_resolution(7), "Step 2".
     """
-    found = _found(interview)
+    found = first_denied(interview)
     if not isinstance(found, Denied):
         return found
     if found.why != "search":
@@ -96,7 +96,7 @@ def is_special(interview: Interview) -> Verdict:
 
     Sources: execve(2), EACCES; fs/namei.c, may_open.
     """
-    found = _found(interview)
+    found = first_denied(interview)
     if not isinstance(found, Denied):
         return found
     if found.why != "special":
@@ -165,19 +165,9 @@ def loader_denied(interview: Interview) -> Verdict:
     return _needed_denied(interview, "loader")
 
 
-def _found(interview: Interview) -> Denied | Excluded | Unknown | None:
-    """The file that may not be executed."""
-    if interview.failure.call not in ("execve", "search"):
-        return None
-    if not interview.container():
-        return Unknown("the container's files cannot be seen")
-    found = interview.once(denied, interview)
-    return found or Excluded("the payload may execute every file that execve(2) opens")
-
-
 def _needed_denied(interview: Interview, role: str) -> Verdict:
     """The proof that an interpreter or loader may not be executed."""
-    found = _found(interview)
+    found = first_denied(interview)
     if not isinstance(found, Denied):
         return found
     if found.role != role or found.why not in ("mode", "directory"):

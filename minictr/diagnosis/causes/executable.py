@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import errno
-import posix
 import stat
 
 from minictr.diagnosis.again import again, listing
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.probes.command import absolute, candidates
 from minictr.diagnosis.probes.inside import host_path
-from minictr.diagnosis.probes.permission import may_execute
+from minictr.diagnosis.probes.permission import Denied, first_denied
 from minictr.diagnosis.probes.program import read_program
 from minictr.diagnosis.probes.walk import Walk, walk
-from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
+from minictr.diagnosis.values import Excluded, Proof, Verdict
 from minictr.image.refusals import quoted
-
-_ST_NOEXEC = 8
 
 
 @cause(
@@ -42,16 +38,12 @@ def is_directory(interview: Interview) -> Verdict:
 
     Sources: execve(2), EACCES.
     """
-    if interview.failure.call != "execve":
-        return None
-    root = interview.container()
-    if not root:
-        return Unknown("the container's files cannot be seen")
-    place = walk(root, absolute(interview))
-    if not place.found:
-        return None
-    if not place.is_directory():
-        return Excluded(f"{place.reached} is not a directory")
+    found = first_denied(interview)
+    if not isinstance(found, Denied):
+        return found
+    place = found.place
+    if found.why != "directory" or found.role != "command":
+        return Excluded(f"{place.reached} is not a directory, or is not the command")
     return Proof(
         f"{place.reached} is a directory",
         (f"stat({place.reached}) in the container: S_IFDIR",),
@@ -83,24 +75,16 @@ def not_executable(interview: Interview) -> Verdict:
 
     Sources: execve(2), EACCES; access(2).
     """
-    root = interview.container()
-    if not root:
-        return Unknown("the container's files cannot be seen")
-    files = [place for place in candidates(interview, root) if place.is_file()]
-    if not files:
-        return None
-    place = files[0]
-    status = place.status
-    assert status
-    if posix.statvfs(root + place.reached).f_flag & _ST_NOEXEC:
-        return Excluded(f"{place.reached} lies on a noexec mount, whatever its mode is")
-    if may_execute(interview, root + place.reached, status):
-        return Excluded(f"{place.reached} is executable: mode {status.st_mode & 0o7777:04o}")
-    mode = f"mode {status.st_mode & 0o7777:04o}, owner {status.st_uid}, group {status.st_gid}"
+    found = first_denied(interview)
+    if not isinstance(found, Denied):
+        return found
+    place = found.place
+    if found.why != "mode" or found.role != "command":
+        return Excluded(f"what denies execution is {place.reached}, and not by the command's mode")
     return Proof(
         f"{place.reached} is not executable by {interview.host.user}",
-        (f"stat({place.reached}) in the container: {mode}",),
-        fix_user=_make_executable(interview, root, place),
+        (f"stat({place.reached}) in the container: {found.owner()}",),
+        fix_user=_make_executable(interview, interview.container(), place),
     )
 
 

@@ -12,7 +12,7 @@ from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.command import absolute, programs
 from minictr.diagnosis.probes.inside import host_path
 from minictr.diagnosis.probes.mountinfo import mount_of, mounts
-from minictr.diagnosis.probes.permission import Denied, denied
+from minictr.diagnosis.probes.permission import Denied, first_denied
 from minictr.diagnosis.probes.walk import walk
 from minictr.diagnosis.probes.writers import writers_of
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
@@ -50,12 +50,10 @@ def noexec(interview: Interview) -> Verdict:
     Sources: mount(8), noexec; execve(2), EACCES; fs/exec.c, path_noexec;
     mount_namespaces(7), "Restrictions on mount namespaces".
     """
-    if interview.failure.call not in ("execve", "search"):
-        return None
-    if not interview.container():
-        return Unknown("the container's files cannot be seen")
-    found = interview.once(denied, interview)
-    if found is None or found.why != "noexec":
+    found = first_denied(interview)
+    if not isinstance(found, Denied):
+        return found
+    if found.why != "noexec":
         return Excluded("no file that execve(2) opens lies on a noexec mount")
     name = found.place.reached
     mount = mount_of(name, mounts(interview.failure.witness))

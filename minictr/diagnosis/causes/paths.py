@@ -7,7 +7,7 @@ import errno
 from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.probes.command import candidates, directory, last, programs
+from minictr.diagnosis.probes.command import candidates, directory, last, programs, usual_place
 from minictr.diagnosis.probes.inside import host_path
 from minictr.diagnosis.probes.program import DEEPEST, Program, seen_from
 from minictr.diagnosis.probes.walk import MAXSYMLINKS, Walk, walk
@@ -132,7 +132,7 @@ def relative(interview: Interview) -> Verdict:
     if not place.missing:
         return Excluded(f"{place.path} is in the container")
     outside = host_path(interview, script.real)
-    path = _in_path(interview, script.wants.rstrip("\r"))
+    path = usual_place(interview, script.wants.rstrip("\r"))
     fix = f"Write the whole path of the interpreter into the first line of {script.real}."
     if path and outside:
         fix = f"sed -i '1s|^#![ \\t]*[^ \\t]*|#!{path}|' {quoted(outside)}"
@@ -204,12 +204,3 @@ def _length(text: str) -> int:
 def _interpreters(interview: Interview, root: str) -> list[Walk]:
     where = directory(interview) if programs(interview) else "/"
     return [walk(root, seen_from(where, one.wants)) for one in programs(interview) if one.wants]
-
-
-def _in_path(interview: Interview, name: str) -> str:
-    """The path of the program of that name in the image's usual directories, "" for none."""
-    root = interview.container()
-    for place in ("/usr/local/bin", "/usr/bin", "/bin", "/opt/conda/bin"):
-        if walk(root, f"{place}/{name}").is_program():
-            return f"{place}/{name}"
-    return ""

@@ -7,7 +7,7 @@ import errno
 from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.probes.command import directory, how_reached, last
+from minictr.diagnosis.probes.command import directory, how_reached, last, usual_place
 from minictr.diagnosis.probes.inside import host_path
 from minictr.diagnosis.probes.program import Program, runs_here, seen_from
 from minictr.diagnosis.probes.surroundings import distribution
@@ -231,13 +231,10 @@ def foreign(interview: Interview) -> Verdict:
 
 def _other_interpreter(interview: Interview, script: Program) -> str:
     """The same launch with an interpreter of the same name that PATH has; else a sentence."""
-    name = script.wants.rpartition("/")[2]
-    root = interview.container()
-    for place in ("/usr/local/bin", "/usr/bin", "/bin", "/opt/conda/bin"):
-        found = walk(root, f"{place}/{name}")
-        if found.is_program():
-            arguments = interview.request.command[1:]
-            return again(interview.request, command=(f"{place}/{name}", script.real, *arguments))
+    path = usual_place(interview, script.wants.rpartition("/")[2])
+    if path:
+        arguments = interview.request.command[1:]
+        return again(interview.request, command=(path, script.real, *arguments))
     return f"Use an image that has {script.wants}, or install it where the image is built."
 
 

@@ -61,6 +61,15 @@ def last(interview: Interview, *kinds: str) -> Program | Excluded | Unknown | No
     return end if end.kind in kinds else Excluded(f"{end.real} is no {kinds[0]} file: {end.kind}")
 
 
+def usual_place(interview: Interview, name: str) -> str:
+    """The path of the program of that name where images have interpreters, "" for none."""
+    root = interview.container()
+    for place in ("/usr/local/bin", "/usr/bin", "/bin", "/opt/conda/bin"):
+        if walk(root, f"{place}/{name}").is_program():
+            return f"{place}/{name}"
+    return ""
+
+
 def how_reached(interview: Interview, program: Program) -> tuple[str, ...]:
     """The scripts that led to a file, as facts."""
     before = programs(interview)

@@ -10,6 +10,7 @@ from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.command import absolute, candidates, directory, programs
 from minictr.diagnosis.probes.program import seen_from
 from minictr.diagnosis.probes.walk import Walk, walk
+from minictr.diagnosis.values import Excluded, Unknown
 from minictr.host import group_name
 from minictr.value import Value
 
@@ -39,6 +40,16 @@ class Denied(Value):
         """Mode, owner and group in words."""
         found = self.status
         return f"mode {found.st_mode & 0o7777:04o}, owner {found.st_uid}, group {found.st_gid}"
+
+
+def first_denied(interview: Interview) -> Denied | Excluded | Unknown | None:
+    """The file that stopped execve(2), or the search for the command, by denying execution."""
+    if interview.failure.call not in ("execve", "search"):
+        return None
+    if not interview.container():
+        return Unknown("the container's files cannot be seen")
+    found = interview.once(denied, interview)
+    return found or Excluded("the payload may execute every file that execve(2) opens")
 
 
 def denied(interview: Interview) -> Denied | None:
