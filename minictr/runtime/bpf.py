@@ -6,8 +6,15 @@ order of x86_64 and aarch64 (little). It looks at one struct seccomp_data (linux
 
 from __future__ import annotations
 
+import fcntl
 import functools
+import os
 import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import BinaryIO
 
 # linux/seccomp.h: what a filter returns. The low 16 bits belong to the action (an errno).
 SECCOMP_RET_KILL_PROCESS = 0x80000000
@@ -28,6 +35,7 @@ AUDIT_ARCH = {
 }
 X32_BIT = 0x40000000
 
+_ROOM = 1 << 20  # bytes in a pipe, /proc/sys/fs/pipe-max-size; 4096 instructions are 32768 bytes
 BPF_MAXINSNS = 4096  # linux/bpf_common.h: seccomp(2) refuses a longer program with EINVAL
 
 INSTRUCTION = struct.Struct("<HBBI")  # code, jump if true, jump if false, constant
@@ -105,3 +113,17 @@ def by_number(abis: tuple[str, ...], actions: dict[int, int], undecided: int) ->
             program += [(EQUAL, 0, 1, number | bit), (RETURN, 0, 0, action)]
     program.append((RETURN, 0, 0, undecided))
     return b"".join(INSTRUCTION.pack(*instruction) for instruction in program)
+
+
+def exported(export: Callable[[BinaryIO], None]) -> bytes:
+    """What `export` writes to a file: through a pipe, which RLIMIT_FSIZE does not cut.
+
+    Nor does it need a directory for temporary files.
+    """
+    reader, writer = os.pipe()
+    with open(reader, "rb") as source, open(writer, "wb") as sink:
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _ROOM)
+        os.set_blocking(writer, False)  # a program beyond that room: EAGAIN, not a standstill
+        export(sink)
+        sink.close()
+        return source.read()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import tempfile
 
 import pyseccomp
 
@@ -220,10 +219,7 @@ def _program(default: int, bad_arch: int, rules: list[Rule], abis: tuple[str, ..
     program.set_attr(pyseccomp.Attr.ACT_BADARCH, bad_arch)
     for rule in rules:
         _add(program, rule)
-    with tempfile.TemporaryFile() as file:
-        program.export_bpf(file)
-        file.seek(0)
-        return file.read()
+    return bpf.exported(program.export_bpf)
 
 
 def _add(program: pyseccomp.SyscallFilter, rule: Rule) -> None:

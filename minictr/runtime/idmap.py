@@ -92,7 +92,7 @@ def choose(host: Host, mode: str, fakeroot: bool) -> Ids:
     if mode == "auto" and not reason:
         reason = next((f"/etc/{kind} has no range for {host.user}"
                        for kind, found in zip(("subuid", "subgid"), ranges, strict=True)
-                       if not found), "")  # fmt: skip
+                       if not found), "") or unmapped(host, ranges)  # fmt: skip
     uids, gids = spread(inside[0], host.uid, ranges[0]), spread(inside[1], host.gid, ranges[1])
     if mode == "auto" and not (reason or (fits(uids) and fits(gids))):
         reason = "the ranges are more than a map holds"
@@ -100,6 +100,20 @@ def choose(host: Host, mode: str, fakeroot: bool) -> Ids:
         return single.replace(reason=reason)
     named = (path or f"/usr/bin/{name}" for path, name in zip(paths, HELPERS, strict=True))
     return Ids(uids, gids, tuple(named))
+
+
+def unmapped(host: Host, ranges: list[list[tuple[int, int]]]) -> str:
+    """Which map of the caller's own user namespace lacks a range; "" where none does.
+
+    In a container the files may be the host's. The kernel wants each range whole in one line.
+    """
+    for kind, wanted in zip(("uid", "gid"), ranges, strict=True):
+        lines = [line.split() for line in host.fact(f"/proc/self/{kind}_map").text.splitlines()]
+        known = [(int(inside), int(inside) + int(count)) for inside, _, count in lines]
+        for first, count in wanted:
+            if known and not any(low <= first and first + count <= end for low, end in known):
+                return f"/proc/self/{kind}_map lacks the ids {first} to {first + count - 1}"
+    return ""
 
 
 def fits(lines: tuple[Line, ...]) -> bool:

@@ -40,7 +40,14 @@ if TYPE_CHECKING:
 OVERLAY = (5, 11)  # the kernel that allows overlayfs in a user namespace
 _S_IFMT, _S_IFDIR = 0o170000, 0o040000
 _DIGITS = 8  # of a descriptor: fs.nr_open, the largest limit there can be, has seven
-_STAGING = ("/tmp", "/mnt", "/var", "/usr")  # any directory will do; these are nearly everywhere
+_STAGING = (
+    "/tmp",
+    "/mnt",
+    "/var",
+    "/usr",
+    "/dev",
+    "/proc",
+)  # any directory will do; these are nearly everywhere
 
 
 def make_plan(

@@ -25,11 +25,11 @@ def ranges(user: User) -> tuple[tuple[int, int], tuple[int, int]]:
     """The user's subordinate ids, where the host grants them and the helpers can write them."""
     for name in ("newuidmap", "newgidmap"):
         path = shutil.which(name)
-        require(path, "MC0301", f"{name} is not installed (Debian package uidmap)")
+        require(path, "MC0305", f"{name} is not installed (Debian package uidmap)")
         assert path
         mode = os.stat(path).st_mode
         capable = mode & stat.S_ISUID or "security.capability" in os.listxattr(path)
-        require(capable, "MC0302", f"{path} is neither setuid nor has it file capabilities")
+        require(capable, "MC0308", f"{path} is neither setuid nor has it file capabilities")
     require(user.subuid and user.subgid, "MC0303", f"{user.name} has no subordinate ids")
     assert user.subuid
     assert user.subgid
@@ -166,3 +166,14 @@ def test_root_may_call_too_and_is_as_confined(
             if not options:
                 assert {int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")} == {0}
     assert (tmp_path / "cache").stat().st_uid == 0
+
+
+def test_the_helpers_are_left_out_where_the_callers_namespace_lacks_the_ids(
+    run_as_user: Sh, checkout: Checkout, image: Path, cache: Path, ranges: object
+) -> None:
+    launch = [checkout.program, "-v", "exec", image, "cat", "/proc/self/uid_map"]
+    nested = ["unshare", "--user", "--map-current-user", *launch]
+    done = run_as_user(nested, env={"MINICTR_CACHEDIR": str(cache)})
+    assert done.returncode == 0, done.stderr
+    assert len(read_maps(done.stdout)) == 1
+    assert "ids: one line, because /proc/self/uid_map lacks the ids " in done.stderr

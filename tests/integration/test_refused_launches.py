@@ -89,3 +89,18 @@ def test_an_interpreter_that_the_caller_may_not_read_is_no_obstacle(
     assert done.returncode == 0, done.stderr
     assert "MINE=1" in done.stdout
     assert "LC_CTYPE" not in done.stdout
+
+
+@pytest.mark.parametrize("blocks", [0, 4])
+def test_the_filter_is_compiled_where_no_file_may_grow(
+    run_as_user: RunAsUser, checkout: Checkout, image: Path, cache: Path, blocks: int
+) -> None:
+    script = (
+        f'ulimit -f {blocks}; exec "$0" exec --no-mount home "$1" grep ^Seccomp: /proc/self/status'
+    )
+    done = run_as_user(
+        ["sh", "-c", script, checkout.program, image], env={"MINICTR_CACHEDIR": str(cache)}
+    )
+    if blocks:
+        assert (done.returncode, done.stdout.split()) == (0, ["Seccomp:", "2"]), done.stderr
+    assert "Traceback" not in done.stderr
