@@ -130,6 +130,48 @@ def test_a_program_that_cannot_be_executed_is_explained_wherever_it_is_started(
     assert "container" not in inside.words
 
 
+FAILING_UNSHARE = "filtered --refuse unshare:user -- minictr why -- sh -c"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"{FAILING_UNSHARE} 'unshare -Ur true 2>/dev/null; kill 1; exit 4'",
+        f"{FAILING_UNSHARE} 'unshare -Ur true; ls /nosuch; exit 4'",
+        f"{FAILING_UNSHARE} 'unshare -Ur true 2>/dev/null; cd /nosuch; exit 4'",
+        f"{FAILING_UNSHARE} 'unshare -Ur true 2>/dev/null; cat /root/.profile; exit 4'",
+    ],
+)
+def test_a_refusal_after_which_the_program_failed_of_something_else_is_not_blamed(
+    why: Why, script: str
+) -> None:
+    answer = why(script)
+    assert (answer["verdict"], answer.status) == ("own", 4), answer.stderr
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "minictr why -- unshare -Urm mount -t proc proc /mnt",  # in no PID namespace of its own
+        "minictr why -- unshare -Urm mount -t ext4 /dev/null /mnt",
+        "minictr why -- unshare -m true",  # without CAP_SYS_ADMIN
+        "minictr why -- unshare -Ur hostname other",
+    ],
+)
+def test_what_no_probe_proves_is_said_to_be_unknown(why: Why, script: str) -> None:
+    answer = why(script)
+    assert (answer["verdict"], answer["code"]) == ("refused", "MC0000"), answer.stderr
+
+
+def test_the_source_of_a_bind_is_looked_for_where_the_program_stands(why: Why) -> None:
+    answer = why("minictr why -- unshare -Urm mount --bind /nosuch/data /mnt")
+    assert (answer["verdict"], answer["code"]) == ("refused", "MC0401"), answer.stderr
+    assert "/nosuch/data" in answer.words
+    hidden = "mkdir data; minictr why -- unshare -Urm sh -c"
+    answer = why(f"{hidden} 'mount -t tmpfs none $PWD; mount --bind $PWD/data /mnt'")
+    assert answer["code"] in ("MC0000", None), answer.stderr
+
+
 def test_what_path_lacks_is_said_without_the_directory_of_the_stand_ins(why: Why) -> None:
     answer = why("PATH=$PATH:/opt/nosuch; minictr why -- unshare -Ur nosuch")
     assert (answer["code"], answer.status) == ("MC0602", 127)
@@ -152,6 +194,13 @@ def test_the_status_and_the_output_are_those_of_the_command(why: Why) -> None:
     done = why("minictr why -- sh -c 'echo once; printf said >&2; exit 7'")
     assert (done.status, done.stdout) == (7, "once\n")
     assert done.stderr.startswith("said\n")
+
+
+def test_a_limit_that_lets_no_process_be_made_is_named(why: Why) -> None:
+    answer = why("unshare -Ur prlimit --nproc=1 minictr why -- true")
+    assert (answer["code"], answer.status) == ("MC0701", 126), answer.stderr
+    answer = why("unshare -Ur prlimit --nproc=2 minictr why -- unshare -Up --fork true")
+    assert (answer["verdict"], answer.status) == ("unwatched", 1), answer.stderr
 
 
 def test_every_run_reads_the_same_file(why: Why) -> None:

@@ -113,11 +113,18 @@ FAULTS = {
         ("MC0309",), around="setpriv --bounding-set=-setuid,-setgid --reuid tester --regid tester "
         "--init-groups $HOME_", lines=MANY_IDS,
     ),
+    "helper foreign": Fault(
+        ("MC0314",),
+        'foreign-elf /usr/bin/newuidmap "$DIRECTORY/newuidmap"; chmod 4755 "$DIRECTORY/newuidmap";'
+        ' mount --bind "$DIRECTORY/newuidmap" /usr/bin/newuidmap',
+        lines=MANY_IDS,
+    ),
     "covered /proc": Fault(("MC0404",), "mount --bind /dev/null /proc/uptime", lines=PROC),
     "bind source missing": Fault(("MC0401",), lines=BIND),
     "command missing": Fault(("MC0602",), lines=program("nosuch")),
     "path missing": Fault(("MC0604",), lines=program("/bin/nosuch")),
     "dangling link": Fault(("MC0601",), "ln -s /opt/tool $T", lines=T),
+    "symbolic link loop": Fault(("MC0616",), "ln -s t $T", lines=T),
     "directory": Fault(("MC0605",), "mkdir $T", lines=T),
     "not executable": Fault(("MC0606",), "cp $BUSYBOX $T; chmod 644 $T", lines=T),
     "CRLF": Fault(("MC0607",), r"printf '#!/bin/sh\r\n' >$T; chmod 755 $T", lines=T),
@@ -190,7 +197,7 @@ def main(minictr: str, *wanted: str) -> int:
                     print(json.dumps(answer, indent=1), file=sys.stderr)
             cells.append(cell)
             named[peer] += cell.startswith("MC")
-            bad += cell.isupper() or cell.startswith("WRONG")
+            bad += cell.startswith(("WRONG", "NO ANSWER"))
         if set(cells) != {"-"}:
             print(f"| {name} | {' | '.join(cells)} |", flush=True)
     print(f"| **named** | {' | '.join(str(count) for count in named.values())} |")

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from minictr.diagnosis import hear
 from minictr.diagnosis.catalogue import UNKNOWN, all_causes, stopping
 from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.probes.command import candidates
+from minictr.diagnosis.probes.walk import walk
 from minictr.diagnosis.values import Cause, Diagnosis, Excluded, Proof, Unknown, Verdict
 from minictr.diagnosis.watch.standing import UNHELD, Standing
 from minictr.runtime.privileges import has_no_new_privileges
@@ -63,6 +65,28 @@ def as_bound_as_we(place: Standing, _: Interview) -> str:
     return own if itself else ""
 
 
+def sees_the_same(place: Standing, interview: Interview) -> str:
+    """Whether the source of a bind leads the program where it leads us."""
+    if place.root:
+        return ""
+    witness, source = interview.failure.witness, str(interview.failure.step.__dict__["source"])
+    if not witness or place.root is None:
+        return UNHELD
+    here, there = walk("", source), walk(f"/proc/{witness}/root", source)
+    same = (here.errno, here.reached, here.name) == (there.errno, there.reached, there.name)
+    return "" if same else "the process that failed sees other files at that path"
+
+
+def with_our_rights(place: Standing, interview: Interview) -> str:
+    """Whether what denies execution to us denies it to the program, too."""
+    root = f"/proc/{interview.failure.witness}/root"
+    files = [found for found in candidates(interview, root) if found.is_file()]
+    closed = bool(files) and not files[0].is_program()  # to everybody
+    if closed or place.unprivileged:
+        return ""
+    return "the process that failed has other rights than this one"
+
+
 def held(place: Standing, _: Interview) -> str:
     """Whether it stood still, so that its files could be looked at."""
     return UNHELD if place.root is None else ""
@@ -70,20 +94,25 @@ def held(place: Standing, _: Interview) -> str:
 
 # A limit on namespaces counts in every user namespace below ours, and so does a filter of ours.
 _LIMITS = (unfiltered,)
+_OURS = (unfiltered, in_our_user_namespace)
 _CALLER = (user_wanted, unfiltered, in_our_user_namespace, at_our_root)
 _ASKED: dict[str, tuple[Need, ...]] = {
     "MC0201": (user_wanted, unfiltered), "MC0202": _LIMITS, "MC0203": _CALLER, "MC0204": _LIMITS,
-    "MC0205": (unfiltered, in_our_user_namespace),
-    "MC0208": _CALLER, "MC0209": _CALLER,
+    "MC0205": _OURS, "MC0206": (user_wanted, *_OURS), "MC0207": _OURS,
+    "MC0208": _CALLER, "MC0209": _CALLER, "MC0411": _CALLER, "MC0701": _OURS, "MC0702": _OURS,
     # The helpers are run by this process, or by one that stands where it does.
     "MC0301": (), "MC0302": (), "MC0303": (), "MC0304": (), "MC0305": (), "MC0306": (),
     "MC0307": (as_bound_as_we,), "MC0308": (), "MC0309": (), "MC0310": (),
-    "MC0401": (at_our_root,), "MC0402": (at_our_root,),
+    "MC0401": (sees_the_same,), "MC0402": (sees_the_same,),
     "MC0404": (unfiltered, in_its_own_pids),
     "MC0406": (unfiltered,), "MC0407": (unfiltered,), "MC0408": (unfiltered,),
     "MC0601": (held,), "MC0602": (held,), "MC0604": (held,), "MC0605": (held,),
-    "MC0606": (held,), "MC0607": (held,), "MC0608": (held,), "MC0609": (held,),
-    "MC0610": (held,), "MC0611": (held,),
+    "MC0606": (held, with_our_rights), "MC0607": (held,), "MC0608": (held,), "MC0609": (held,),
+    "MC0610": (held,), "MC0611": (held,), "MC0615": (held,), "MC0616": (held,),
+    "MC0617": (held,), "MC0618": (held, with_our_rights), "MC0619": (held,), "MC0620": (held,),
+    "MC0621": (held, with_our_rights), "MC0622": (held, with_our_rights), "MC0623": (held,),
+    "MC0624": (held,), "MC0625": (held,), "MC0626": (held,), "MC0627": (held,), "MC0628": (held,),
+    "MC0629": (held,), "MC0630": (held,),
 }  # fmt: skip
 
 

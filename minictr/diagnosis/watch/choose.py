@@ -13,11 +13,22 @@ import os
 import re
 
 from minictr.diagnosis.watch.arguments import plain, strings
-from minictr.diagnosis.watch.kinds import PROGRAMS, builds, looks, new_namespaces, paths_of, works
+from minictr.diagnosis.watch.kinds import (
+    OTHERS,
+    PROGRAMS,
+    builds,
+    looks,
+    new_namespaces,
+    paths_of,
+    works,
+)
 from minictr.diagnosis.watch.record import FORKS, Call, Record
 from minictr.diagnosis.watch.stand_in import Helped
 from minictr.value import Value
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+# Who tidies up meets these, and says nothing of them.
+_OF_TIDYING = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
 _NOT_FOUND = "not found"  # what is said of a program that PATH does not lead to
 
 
@@ -25,8 +36,9 @@ class Refused(Value):
     """The call that the failure came from; of a helper that ran and failed, the call is None.
 
     process  whose failure it was
-    named    what was said afterwards names the errno or the path
+    score    how much what was said afterwards names of it: 1 the errno, 1 the path
     number   its place in the record
+    filesystem  the type that was last given to fsopen(2)
     """
 
     process: int
@@ -34,6 +46,7 @@ class Refused(Value):
     call: Call | None = None
     helped: Helped | None = None
     score: int = 0
+    filesystem: str = ""
 
 
 class Choice:
@@ -46,6 +59,7 @@ class Choice:
             (call.number, _written(call))
             for call in record.calls
             if call.name in ("write", "writev") and f"<{voice}>" in call.arguments[0]
+            if _COLOURS.sub("", _written(call)).strip()
         ]
         self._mine = {
             pid: record.of(pid)
@@ -57,10 +71,11 @@ class Choice:
         """The refused call that builds something, or the helper, which the failure came from."""
         found = [one for pid in self._mine for one in self._unforgiven(pid)]
         found += [self._of_helper(one) for one in self.helped.values() if one.status]
-        named = [one for one in found if one.score]
+        named = [one for one in found if one.score and not self._talked_past(one)]
         if named:
             return max(named, key=lambda one: (one.score, one.number))
-        return self._handed_on(self.record.first, found)
+        handed = self._handed_on(self.record.first, found)
+        return None if handed and self._about_something_else(handed) else handed
 
     def missed(self) -> tuple[Call, ...]:
         """The looks for one file, under one name in several places, of which the message speaks."""
@@ -113,11 +128,52 @@ class Choice:
     def _score(self, call: Call) -> int:
         """1 for the words of the errno in what was said afterwards, 1 for a path, 2 for both."""
         said = self.after(call.number).lower()
-        words = os.strerror(call.errno).lower() in said or errno.errorcode[call.errno] in said
-        if call.errno == errno.ENOENT and _NOT_FOUND in said:
-            words = True
-        mentioned = any(_mentions(said, path.lower()) for path in paths_of(call))
-        return words + mentioned
+        words = _has_errno(said, call.errno) and not self._meant_otherwise(call)
+        return words + any(_mentions(said, path.lower()) for path in paths_of(call))
+
+    def _talked_past(self, one: Refused) -> bool:
+        """Whether the last message is not about this, and a process begun since failed as well."""
+        if one.call is None:
+            return False
+        said = self._said[-1][1].lower() if self._said else ""
+        paths = paths_of(one.call)
+        if _has_errno(said, one.call.errno) or any(_mentions(said, p.lower()) for p in paths):
+            return False
+        end = self.record.ends.get(one.process)
+        over = end.number if end else one.number
+        return any(
+            calls and calls[0].number > over and self._failed(pid)
+            for pid, calls in self._mine.items()
+        )
+
+    def _about_something_else(self, one: Refused) -> bool:
+        """Whether the last message has another errno's words, or a path that was missed later."""
+        if one.call is None or not self._said:
+            return False
+        said = self._said[-1][1].lower()
+        others = (number for number in errno.errorcode if number != one.call.errno)
+        missed = (
+            path.lower()
+            for pid, calls in self._mine.items()
+            if self._failed(pid)
+            for call in calls
+            if call.number > one.number and looks(call)
+            for path in paths_of(call)
+        )
+        return any(os.strerror(number).lower() in said for number in others) or any(
+            _mentions(said, path) for path in missed
+        )
+
+    def _meant_otherwise(self, call: Call) -> bool:
+        """Whether a later call that builds nothing was refused with the same errno."""
+        if call.errno in _OF_TIDYING:
+            return False
+        return any(
+            one.errno == call.errno and one.number > call.number and one.name in OTHERS
+            for pid, calls in self._mine.items()
+            if self._failed(pid)
+            for one in calls
+        )
 
     def _handed_on(self, pid: int, found: list[Refused]) -> Refused | None:
         """The last refusal of the process from which the command had its failure."""
@@ -128,6 +184,12 @@ class Choice:
         ended = [child for child in children if child in ends]
         if ended:
             child = max(ended, key=lambda one: ends[one].number)
+            if any(
+                (works(call) or (call.failed and call.name in OTHERS))
+                for call in self.calls(pid)
+                if call.number > ends[child].number
+            ):
+                return last
             if not last or ends[child].number > last.number:
                 return self._handed_on(child, found)
         return last
@@ -145,6 +207,13 @@ def _got_over(call: Call, later: list[Call]) -> bool:
         return any(one.name in FORKS and not one.failed for one in later)
     return any(one.name == call.name and one.arguments == call.arguments and not one.failed
                for one in later)  # fmt: skip
+
+
+def _has_errno(said: str, number: int) -> bool:
+    """Whether a text in small letters has the words for an errno, or its name."""
+    if number == errno.ENOENT and _NOT_FOUND in said:
+        return True
+    return os.strerror(number).lower() in said or errno.errorcode[number].lower() in said
 
 
 def _written(call: Call) -> str:

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posix
 import tempfile
-from collections.abc import Callable
+import time
 from pathlib import Path
 
 from minictr.diagnosis.catalogue import UNKNOWN
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.values import Diagnosis
 from minictr.diagnosis.watch.asked import ask_causes
-from minictr.diagnosis.watch.choose import Choice, Refused
-from minictr.diagnosis.watch.record import Call
+from minictr.diagnosis.watch.choose import Choice
+from minictr.diagnosis.watch.kinds import LOOKS, path_of
+from minictr.diagnosis.watch.moment import Moment
 from minictr.diagnosis.watch.run import Outcome, input_kept, run
 from minictr.diagnosis.watch.sought import Sought, sought
-from minictr.diagnosis.watch.stand_in import NAMES, STAND_INS, Helped, StandIns
+from minictr.diagnosis.watch.stand_in import NAMES, STAND_INS, StandIns
 from minictr.diagnosis.watch.standing import Standing, standing
-from minictr.diagnosis.watch.steps import failure_of, shown
-from minictr.diagnosis.watch.trace import Traced, Watch, find_strace, trace
+from minictr.diagnosis.watch.steps import shown
+from minictr.diagnosis.watch.trace import Strace, Traced, find_strace, trace
 from minictr.diagnosis.watch.weakened import weakened
 from minictr.diagnosis.watch.words import retold
 from minictr.diagnosis.words import error_words
 from minictr.host import Host
 from minictr.request import Request
-from minictr.runtime.execute import search
+from minictr.runtime.execute import Execute, search
 from minictr.runtime.launch import Failure, Plan
 from minictr.runtime.namespaces import CreateNamespaces
 from minictr.runtime.syscalls import CallError
 from minictr.value import Value
 
+_SLOWER, _AT_LEAST = 5, 10.0  # a run in which processes are held, beside one without
+_TRIES = 3  # on a busy machine strace may let the process go before it is stopped
 _LOST = "has a privilege of its own, which it does not get while it is watched"
 
 
@@ -57,30 +61,32 @@ def explain(command: list[str], host: Host) -> Answer:
     path = os.environ.get("PATH", os.defpath)
     try:
         with input_kept():
-            outcome = _run(command, path)
+            file = command[0] if "/" in command[0] else search(command[0], path)
+            outcome = _run(command, file)
     except CallError as refused:
         return _not_started(command, host, refused)
     answer = Answer("succeeded", tuple(command), 0)
     if outcome.status:
-        answer = _failed(command, host, path, outcome)
+        answer = _failed(command, file, host, outcome)
     return answer.replace(line_ended=outcome.said[-1:] in ("", "\n"))
 
 
-def _failed(command: list[str], host: Host, path: str, outcome: Outcome) -> Answer:
-    strace = find_strace(path)
+def _failed(command: list[str], file: str, host: Host, outcome: Outcome) -> Answer:
+    strace = find_strace(os.environ.get("PATH", os.defpath))
     if not strace:
         why = "strace is not installed: no directory of PATH has it"
         return Answer("unwatched", tuple(command), outcome.status, (why,))
     with tempfile.TemporaryDirectory(prefix=STAND_INS) as directory:
-        return _Runs(command, host, strace, Path(directory), path).answer(outcome)
+        return _Runs(command, file, host, strace, Path(directory)).answer(outcome)
 
 
-def _run(command: list[str], path: str) -> Outcome:
+def _run(command: list[str], file: str) -> Outcome:
     """Run it as it is. Raises CallError where it cannot be started."""
-    file = command[0] if "/" in command[0] else search(command[0], path)
     try:
         return run(command, file)
     except OSError as error:
+        if error.errno == errno.EAGAIN:
+            raise CallError("fork", (), errno.EAGAIN) from None
         raise CallError("execve", (file, tuple(command)), error.errno or 0) from None
 
 
@@ -88,14 +94,15 @@ class _Runs:
     """The runs under strace of one command."""
 
     def __init__(
-        self, command: list[str], host: Host, strace: str, directory: Path, path: str
+        self, command: list[str], file: str, host: Host, strace: str, directory: Path
     ) -> None:
         self.command = command
+        self.file = file
         self.host = host
         self.strace = strace
         self.directory = directory
-        self.path = path
         self.names: tuple[str, ...] = NAMES
+        self.limit = float("inf")  # seconds for a run
         self.found: Diagnosis | None = None
 
     def answer(self, outcome: Outcome) -> Answer:
@@ -107,7 +114,9 @@ class _Runs:
 
     def _answer(self, outcome: Outcome) -> Answer:
         status, command = outcome.status, tuple(self.command)
+        begun = time.monotonic()
         traced, choice = self._traced()
+        self.limit = _SLOWER * (time.monotonic() - begun) + _AT_LEAST
         if traced.trouble:
             return Answer("unwatched", command, status, (f"strace: {traced.trouble}",))
         lost: tuple[str, ...] = ()
@@ -142,36 +151,35 @@ class _Runs:
 
     def _hold(self, target: Sought) -> None:
         """Run the command again, and diagnose while the process that fails stands still."""
-        left = target.occurrence
-
-        def seen(call: Call, held: bool) -> None:
-            nonlocal left
-            if self.found is None and target.matches(call):
-                left -= 1
-                if left == 0:
-                    witness = call.thread if held else 0
-                    failure = target.failure.replace(witness=witness)
-                    self.found = self._diagnose(failure, standing(witness))
-
-        def helped(one: Helped) -> None:
-            if self.found is None and one.status and target.helped:
-                failure = failure_of(Refused(one.pid, 0, helped=one), target.program)
-                self.found = self._diagnose(failure, standing(one.pid))
-
-        self._traced(target.call_name, None if target.helped else seen, helped)
+        call = target.call
+        held = call.name if call else ""
+        paths: tuple[str, ...] = ()
+        if call and held in LOOKS:
+            # The command's own execve(2) is to be seen: it tells which process is the command's.
+            paths = (self.file, path_of(call))
+        for _ in range(_TRIES):
+            moment = Moment(target, self._diagnose)
+            self._traced(held, paths, moment)
+            self.found = moment.found
+            if self.found:
+                return
 
     def _traced(
         self,
         held: str = "",
-        watch: Watch | None = None,
-        witnessed: Callable[[Helped], None] | None = None,
+        paths: tuple[str, ...] = (),
+        moment: Moment | None = None,
     ) -> tuple[Traced, Choice]:
         directory = Path(tempfile.mkdtemp(dir=self.directory))
-        stand_ins = StandIns(directory, self.path, self.names)
-        stand_ins.witnessed = witnessed
+        stand_ins = StandIns(directory, os.environ.get("PATH", os.defpath), self.names)
+        if moment and not held:
+            stand_ins.witnessed = moment.helped
         try:
             with input_kept():
-                traced = trace(self.strace, self.command, directory, stand_ins, held, watch)
+                strace = Strace(self.strace, directory, held, paths, self.limit)
+                traced = trace(
+                    strace, self.command, stand_ins, moment.seen if moment and held else None
+                )
         finally:
             stand_ins.close()
         said = stand_ins.real_names(traced.outcome.said)
@@ -200,10 +208,9 @@ def diagnose_other(failure: Failure, place: Standing, command: list[str], host: 
 def _not_started(command: list[str], host: Host, refused: CallError) -> Answer:
     """The command's own file cannot be executed: this process is the witness."""
     own = posix.getpid()
-    status = 127 if refused.errno in (2, 20) else 126
-    from minictr.runtime.execute import Execute
-
-    failure = Failure(f"{command[0]} (pid {own})", 0, Execute(tuple(command)), refused.call,
+    status = 127 if refused.errno in (errno.ENOENT, errno.ENOTDIR) else 126
+    step = CreateNamespaces(()) if refused.call == "fork" else Execute(tuple(command))
+    failure = Failure(f"{command[0]} (pid {own})", 0, step, refused.call,
                       refused.arguments, refused.errno, witness=own)  # fmt: skip
     diagnosis = diagnose_other(failure, standing(own), command, host)
     happened = f"{command[0]} cannot be executed: {error_words(refused.errno)}"

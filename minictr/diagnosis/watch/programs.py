@@ -19,6 +19,6 @@ def program_path(record: Record, process: int) -> str:
     return ""
 
 
-def program_of(record: Record, process: int) -> str:
-    """Its name."""
-    return program_path(record, process).rpartition("/")[2] or f"process {process}"
+def program_of(record: Record, process: int, number: float = float("inf")) -> str:
+    """Its name; `number` is a place in the record."""
+    return program_path(record, process, number).rpartition("/")[2] or f"process {process}"

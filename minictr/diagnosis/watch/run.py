@@ -83,23 +83,29 @@ def run(command: list[str], path: str) -> Outcome:
     return Outcome(code if code >= 0 else 128 - code, voice.close())
 
 
-def attend(child: subprocess.Popen[bytes], ears: Ears, over: Callable[[], bool]) -> None:
+def attend(
+    child: subprocess.Popen[bytes],
+    ears: Ears,
+    over: Callable[[], bool],
+    limit: float = float("inf"),
+) -> None:
     """Listen until the child has ended or `over` says so, and a moment longer for the rest.
 
+    limit   the most seconds that this may take
     One loop in place of threads: under a limit on processes there may be none.
     """
     end = os.pidfd_open(child.pid)
-    patience = float("inf")
-    while time.monotonic() < patience:
-        waiting = [*ears, *([end] if patience == float("inf") else [])]
-        left = None if patience == float("inf") else max(0.0, patience - time.monotonic())
-        ready, _, _ = select.select(waiting, [], [], left)
+    late = time.monotonic() + limit
+    last = False
+    while (left := late - time.monotonic()) > 0:
+        waiting = list(ears) if last else [*ears, end]
+        ready, _, _ = select.select(waiting, [], [], None if left == float("inf") else left)
         for descriptor in ready:
             if descriptor != end and not ears[descriptor]():
                 del ears[descriptor]
-        if patience == float("inf") and (end in ready or over()):
-            patience = time.monotonic() + GRACE
-        if not ready or (not ears and end in ready):
+        if not last and (end in ready or over()):
+            last, late = True, time.monotonic() + GRACE
+        if last and not ears:
             break
     os.close(end)
 

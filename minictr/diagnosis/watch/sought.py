@@ -37,10 +37,6 @@ class Sought(Value):
     here: bool = False
     needs_proof: bool = False
 
-    @property
-    def call_name(self) -> str:
-        return self.call.name if self.call else ""
-
     def matches(self, call: Call) -> bool:
         return self.call is not None and _key(call) == _key(self.call)
 
@@ -58,10 +54,11 @@ def sought(choice: Choice, command: list[str], outcome: Outcome) -> Sought | Non
 
 
 def _refused(choice: Choice, refused: Refused) -> Sought:
-    program = program_of(choice.record, refused.process)
+    program = program_of(choice.record, refused.process, refused.number)
     call = refused.call
     if call is None:
         return Sought(failure_of(refused, program), program, helped=True)
+    refused = refused.replace(filesystem=_filesystem(choice, call))
     tries = _tries(choice, call)
     place = f"{program} (pid {refused.process})"
     if len(tries) > 1:
@@ -70,7 +67,16 @@ def _refused(choice: Choice, refused: Refused) -> Sought:
             failure = failure_of(refused, program)
     else:
         failure = failure_of(refused, program)
+    if call.name == "open_tree" and isinstance(failure.step, Bind):  # the first half of a bind
+        failure = failure.replace(call="mount", arguments=(failure.step.source, ""))
     return Sought(failure, program, call, _occurrence(choice, call))
+
+
+def _filesystem(choice: Choice, call: Call) -> str:
+    """The type that the process has last given to fsopen(2)."""
+    opened = [one for one in choice.calls(call.process)
+              if one.name == "fsopen" and one.number <= call.number]  # fmt: skip
+    return path_of(opened[-1]) if opened else ""
 
 
 def _tries(choice: Choice, call: Call) -> tuple[Call, ...]:

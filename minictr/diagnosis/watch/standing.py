@@ -19,6 +19,7 @@ class Standing(Value):
     root                its root directory is ours
     filters             how many seccomp filters it has loaded that we have not
     bound               it has no_new_privs
+    unprivileged        it has our effective uid and no capability
     """
 
     user: bool | None = None
@@ -27,6 +28,7 @@ class Standing(Value):
     root: bool | None = None
     filters: int | None = None
     bound: bool | None = None
+    unprivileged: bool | None = None
 
 
 def standing(pid: int) -> Standing:
@@ -46,7 +48,16 @@ def standing(pid: int) -> Standing:
         root=_same_root(pid),
         filters=int(filters) - own[0].filters if filters and own else None,
         bound=bound.strip() == "1" if bound else None,
+        unprivileged=_unprivileged(fields),
     )
+
+
+def _unprivileged(fields: dict[str, str]) -> bool | None:
+    """By the lines Uid: and CapEff: of proc_pid_status(5)."""
+    if "Uid" not in fields or "CapEff" not in fields:
+        return None
+    same = fields["Uid"].split()[1] == str(posix.geteuid())
+    return same and not int(fields["CapEff"], 16)
 
 
 def _same_namespace(pid: int, kind: str) -> bool | None:

@@ -62,7 +62,13 @@ def failure_of(refused: Refused, program: str, missed: tuple[Call, ...] = ()) ->
     if missed or (call.name in PROGRAMS and not plain(call.arguments[0]).startswith("/")):
         return _searched(place, refused.process, missed or (call,))
     return Failure(
-        place, 0, _step(call), call.name, _arguments(call), call.errno, witness=refused.process
+        place,
+        0,
+        _step(call, refused.filesystem),
+        call.name,
+        _arguments(call),
+        call.errno,
+        witness=refused.process,
     )
 
 
@@ -96,7 +102,7 @@ def _searched(place: str, process: int, calls: tuple[Call, ...]) -> Failure:
     )
 
 
-def _step(call: Call) -> Step:
+def _step(call: Call, filesystem: str) -> Step:
     """The step that makes this call."""
     if call.name in (*FORKS, "unshare"):
         return CreateNamespaces(new_namespaces(call))
@@ -109,20 +115,30 @@ def _step(call: Call) -> Step:
         if path.rpartition("/")[2] in NAMES:
             return map_ids(path)
         return Execute(strings(call.arguments[1]))
-    if call.name == "prctl" and "PR_CAPBSET_DROP" in call.line:
-        return DropBoundingSet()
-    if call.name == "prctl" and "PR_SET_NO_NEW_PRIVS" in call.line:
-        return SetNoNewPrivileges()
+    if call.name == "prctl":
+        return _prctl(call.arguments[0])
+    if call.name == "open_tree":
+        return Bind(path_of(call), "")
+    if call.name in MOUNTS:
+        return _of_type(filesystem, "") or OtherStep(call.name)
     plain_steps: dict[str, Step] = {
         "pivot_root": PivotRoot(),
         "capset": DropCapabilities(),
         "ioctl": RaiseLoopback(),
         "sethostname": SetHostname(path_of(call)),
         "seccomp": LoadFilter("", b""),
-        "prctl": LoadFilter("", b""),
         "chdir": ChangeDirectory((path_of(call),)),
     }
     return plain_steps.get(call.name) or OtherStep(call.name)
+
+
+def _prctl(option: str) -> Step:
+    steps: dict[str, Step] = {
+        "PR_CAPBSET_DROP": DropBoundingSet(),
+        "PR_SET_NO_NEW_PRIVS": SetNoNewPrivileges(),
+        "PR_SET_SECCOMP": LoadFilter("", b""),
+    }
+    return steps.get(option) or OtherStep("prctl")
 
 
 def _mount(call: Call) -> Step:
@@ -132,13 +148,18 @@ def _mount(call: Call) -> Step:
         return Bind(plain(source), target)
     if _PROPAGATION.search(flags):
         return MountStaging(target)
-    kinds: dict[str, Step] = {
+    return _of_type(plain(kind), target) or OtherStep("mount")
+
+
+def _of_type(filesystem: str, target: str) -> Step | None:
+    """The step that mounts a file system of that type."""
+    steps: dict[str, Step] = {
         "proc": MountProc(target),
         "overlay": MountOverlay(""),
         "tmpfs": MountEmpty(target),
         "devpts": MountMinimalDev(()),
     }
-    return kinds.get(plain(kind)) or OtherStep("mount")
+    return steps.get(filesystem)
 
 
 def _arguments(call: Call) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from minictr.diagnosis.watch.kinds import LOOKS
+from minictr.diagnosis.watch.kinds import OTHERS
 from minictr.diagnosis.watch.record import Call, Record
 from minictr.diagnosis.watch.run import Outcome, Voice, attend, forwarding
 from minictr.diagnosis.watch.stand_in import StandIns
@@ -26,11 +26,12 @@ _CALLS = (
     "prctl", "seccomp", "capset", "setgroups", "setuid", "setgid", "setresuid", "setresgid",
     "open", "openat", "openat2", "write", "writev", "mkdir", "mkdirat", "chdir",
     "stat", "lstat", "newfstatat", "statx", "statfs", "access", "faccessat", "faccessat2",
-    "readlink", "readlinkat",
+    "readlink", "readlinkat", *OTHERS,
 )  # fmt: skip
-# Microseconds for which strace keeps a process after a call of the kind that we wait for. It is
-# stopped itself within that time; programs look for many files, and mount few.
-_HELD, _HELD_LOOKING = 50_000, 5_000
+# Microseconds for which strace keeps a process after a call of the kind that we wait for: it is
+# stopped itself within that time.
+_HELD = 50_000
+_FIFO = "calls"
 _PATIENCE = 0.05  # seconds that strace takes at most to stop
 
 
@@ -43,6 +44,23 @@ class Traced(Value):
     trouble: str = ""  # why strace could not watch, in its own words
 
 
+class Strace(Value):
+    """How strace is to run.
+
+    program    its path
+    directory  where it can write
+    held       the system call after which each process waits a little, "" for none
+    paths      only calls that are given one of these are seen, and wait; () for all
+    limit      seconds after which it is to let go
+    """
+
+    program: str
+    directory: Path
+    held: str = ""
+    paths: tuple[str, ...] = ()
+    limit: float = float("inf")
+
+
 # Given a call that failed, and whether its process is held.
 Watch = Callable[[Call, bool], object]
 
@@ -53,24 +71,17 @@ def find_strace(path: str) -> str:
 
 
 def trace(
-    strace: str,
-    command: list[str],
-    directory: Path,
-    stand_ins: StandIns,
-    held: str = "",
-    watch: Watch | None = None,
+    strace: Strace, command: list[str], stand_ins: StandIns, watch: Watch | None = None
 ) -> Traced:
     """Run the command once under strace, its standard output discarded. Raises OSError.
 
-    held    the system call after which each process waits a little, "" for none
     watch   is given each call that failed, and whether its process stands still meanwhile: where
             the call is `held` strace keeps it, and is stopped itself
     """
-    fifo = directory / "calls"
-    reader, writer = _open(fifo)
+    reader, writer = _open(strace.directory / _FIFO)
     voice = Voice(pass_on=False)
     child = subprocess.Popen(
-        [strace, *_options(fifo, held), "--", *command],
+        [strace.program, *_options(strace), "--", *command],
         stdout=subprocess.DEVNULL,
         stderr=voice.writer,
         env={**os.environ, "PATH": stand_ins.path},
@@ -79,7 +90,7 @@ def trace(
     lines = _Lines(child, reader, watch)
     ears = {reader: lines.read, voice.reader: voice.hear, stand_ins.listener: stand_ins.answer}
     with forwarding(child):
-        attend(child, ears, lines.over)
+        attend(child, ears, lines.over, strace.limit)
         child.terminate()  # of what is left in the background strace lets go
         child.wait()
     posix.close(reader)
@@ -105,15 +116,24 @@ def _outcome(record: Record, voice: Voice) -> Traced:
     return Traced(Outcome(end.status, said), record, voice.name)
 
 
-def _options(fifo: Path, held: str) -> list[str]:
+def _options(strace: Strace) -> list[str]:
     """What strace is asked: follow children, name what descriptors lead to, translate pids."""
     calls = ",".join(f"?{name}" for name in _CALLS)
-    options = ["-f", "-y", "-I2", "-s", "300", "--decode-pids=pidns", "-o", str(fifo)]
+    options = [
+        "-f",
+        "-y",
+        "-I2",
+        "-s",
+        "300",
+        "--decode-pids=pidns",
+        "-o",
+        str(strace.directory / _FIFO),
+    ]
     options += ["-e", f"trace={calls}", "-e", "signal=none"]
-    if not held:
-        return options
-    delay = _HELD_LOOKING if held in LOOKS else _HELD
-    return [*options, "-e", f"inject={held}:delay_exit={delay}"]
+    for path in strace.paths:
+        options += ["-P", path]
+    delay = f"inject={strace.held}:delay_exit={_HELD}"
+    return [*options, "-e", delay] if strace.held else options
 
 
 class _Lines:
