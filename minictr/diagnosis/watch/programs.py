@@ -7,12 +7,11 @@ from minictr.diagnosis.watch.kinds import PROGRAMS
 from minictr.diagnosis.watch.record import Record
 
 
-def program_path(record: Record, process: int) -> str:
-    """The file that a process, or the one it was forked from, has last executed."""
+def program_path(record: Record, process: int, number: float) -> str:
+    """The file that a process, or the one it was forked from, had executed at that place."""
     while process:
-        executed = [
-            call for call in record.of(process) if call.name in PROGRAMS and not call.failed
-        ]
+        calls = [one for one in record.of(process) if one.number < number]
+        executed = [one for one in calls if one.name in PROGRAMS and not one.failed]
         if executed:
             return plain(executed[-1].arguments[0])
         process = record.process(record.parents.get(process, 0))
