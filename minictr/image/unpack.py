@@ -10,12 +10,14 @@ import errno
 import hashlib
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
+from minictr.image.killed import for_memory, kills
 from minictr.image.manifest import Manifest, take
 from minictr.image.open import Image
 from minictr.image.programs import SYSTEM_PATH, find
@@ -41,6 +43,7 @@ def unpack(
     room_for(image, cache)
     root = f"{directory}/root"
     command = command_for(descriptor, image, root, progress)
+    before = kills()
     with ThreadPoolExecutor(max_workers=2) as workers:
         digest = workers.submit(hash_range, descriptor, image)
         child = start(command, (descriptor, lock), progress)
@@ -53,6 +56,9 @@ def unpack(
             child.kill()
             child.wait()
             raise
+        killed = for_memory(before, printable(image.path)) if status == -signal.SIGKILL else None
+        if killed:
+            raise killed
         judge(status, words, image, cache, find_unsquashfs())
         name = digest.result()
     return name, inspect(root, image, absent, words)

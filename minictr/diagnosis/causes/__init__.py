@@ -6,7 +6,7 @@ from importlib import import_module
 # one is reported.
 MODULES = (
     "unready", "unpacking",
-    "image", "cache", "confine", "confinement",
+    "image", "cache", "memory_group", "confine", "confinement",
     "descriptors",
     "outer_filter", "limits", "used_up", "chroot", "root_cover", "unmapped", "pid_namespace",
     "fork", "sizes",

@@ -11,7 +11,7 @@ from minictr.diagnosis.probes.cgroups import Group, events, groups
 from minictr.diagnosis.probes.children import ask
 from minictr.diagnosis.probes.pids import taken, usable
 from minictr.diagnosis.probes.rlimits import UNLIMITED, remedies, rlimit
-from minictr.diagnosis.probes.tasks import own_tasks
+from minictr.diagnosis.probes.tasks import own_tasks, unlimited_by_privilege
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.image.refusals import quoted
 
@@ -64,6 +64,8 @@ def processes_used_up(chain: tuple[Ancestor, ...]) -> Verdict:
         return Unknown("prlimit(2) does not tell RLIMIT_NPROC")
     if limit.soft == UNLIMITED:
         return Excluded("RLIMIT_NPROC is unlimited")
+    if unlimited_by_privilege():
+        return Excluded("RLIMIT_NPROC does not hold for root of the initial user namespace")
     tasks = own_tasks()
     if tasks.sure < limit.soft:
         seen = f"RLIMIT_NPROC is {limit.soft}, and {tasks.sure} processes and threads are seen"
@@ -129,7 +131,7 @@ def group_used_up() -> Verdict:
     if full:
         rose = (counted,) if after > before >= 0 else ()
         return Proof(
-            f"the cgroup {full.path} has {full.used} processes and threads, its pids.max",
+            f"the cgroup {full.path} is full: its pids.max is {full.limit}",
             (f"pids.max reads {full.limit}, pids.current {full.used}", *rose),
             fix_user=f"End processes of the group: {full.path}/cgroup.procs lists them.",
             fix_administrator=_larger(full),

@@ -8,6 +8,8 @@ from minictr.diagnosis.probes.user_namespaces import INITIAL, inside, own_user_n
 from minictr.host import read_fact
 from minictr.value import Value
 
+_PRIVILEGES = 1 << 21 | 1 << 24  # CAP_SYS_ADMIN and CAP_SYS_RESOURCE, linux/capability.h
+
 
 class Tasks(Value):
     """How many tasks count for the caller's real uid in his user namespace.
@@ -36,6 +38,19 @@ def own_tasks() -> Tasks:
         elif place is None and real == uid:
             sure, unsure = (sure + threads, unsure) if everything else (sure, unsure + threads)
     return Tasks(sure, unsure)
+
+
+def unlimited_by_privilege() -> bool:
+    """Whether RLIMIT_NPROC is not held against the caller: kernel/fork.c, copy_process.
+
+    It is not for root of the initial user namespace, nor with CAP_SYS_ADMIN or CAP_SYS_RESOURCE
+    there.
+    """
+    if own_user_namespace() != INITIAL:
+        return False
+    lines = read_fact("/proc/self/status").text.splitlines()
+    sets = [line.split()[1] for line in lines if line.startswith("CapEff:")]
+    return posix.getuid() == 0 or any(int(text, 16) & _PRIVILEGES for text in sets)
 
 
 def _task(pid: int) -> tuple[int, int]:

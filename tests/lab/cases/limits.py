@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.bench import Case
+from lab.bench import Case, reproduction
 from lab.cases.common import AS_USER, BECOME, LAUNCH_AS_USER, MANY
 
 PLAIN = 'minictr exec "$IMAGE" true'
@@ -11,6 +11,10 @@ FEW_IDS = """until [ ${!:-0} -gt 300 ]; do true & wait $!; done
     echo 301 >/proc/sys/kernel/pid_max || exit 77
     sleep 5 &"""
 OPEN = "; ".join(f"exec {number}</dev/null" for number in range(5, 40))
+
+
+# All of the reproduction but the launch.
+LARGE = "".join(reproduction("MC0706")[0].splitlines(keepends=True)[:2])
 
 
 def in_group(limit: int, command: str) -> str:
@@ -55,7 +59,7 @@ CASES = [
         "MC0702",
         prepare=LAUNCH_AS_USER,
         proof=(
-            "has 1 processes and threads, its pids.max",
+            " is full: its pids.max is 1",
             "pids.max reads 1, pids.current 1",
             "with one fork(2)",
         ),
@@ -69,11 +73,21 @@ CASES = [
         prepare=LAUNCH_AS_USER,
         script=in_group(3, f"setpriv {BECOME} {MANY}"),
         as_root=True,
-        proof=("has 3 processes and threads, its pids.max",),
+        proof=(" is full: its pids.max is 3",),
         repaired=in_group(3, f"""sh -c 'eval "$ADMINISTRATOR_FIX"; setpriv {BECOME} {MANY}'"""),
         # There is room in the group, and the user has none.
         near=in_group(30, f"{AS_USER} bash -c 'ulimit -S -u 1; {PLAIN}'"),
         instead="MC0701",
+    ),
+    Case(
+        "MC0702",
+        name="root",  # to whom RLIMIT_NPROC does not apply
+        prepare=PLAIN,
+        script=in_group(1, f"bash -c 'ulimit -S -u 1; exec {PLAIN}'"),
+        as_root=True,
+        proof=(" is full: its pids.max is 1",),
+        repaired=in_group(1, f"""bash -c 'ulimit -S -u 1; eval "$ADMINISTRATOR_FIX"; {PLAIN}'"""),
+        near=in_group(30, f"bash -c 'ulimit -S -u 1; exec {PLAIN}'"),
     ),
     Case(
         "MC0703",
@@ -142,5 +156,19 @@ CASES = [
         fix=("ulimit -S -d unlimited",),
         repaired=f"""sh -c 'ulimit -S -d 30000; eval "$USER_FIX"; {UNPACK}'""",
         near=f"sh -c 'ulimit -S -d 4000000; {UNPACK}'",
+    ),
+    Case(
+        "MC0706",
+        proof=("oom_kill rose from 0 to 1 while it ran", "reads 50331648"),
+        fix=("outside of this cgroup", "echo 536870912 >/sys/fs/cgroup/"),
+        repaired=LARGE
+        + """export UNPACK='runuser -u "$USER" -- minictr exec "$DIRECTORY/large.squashfs" true'
+            in-cgroup memory memory.max 48M -- sh -c 'eval "$ADMINISTRATOR_FIX"; eval "$UNPACK"'""",
+        # unsquashfs is killed as well, and the group has memory.
+        near=r"""printf '#!/bin/sh\nkill -9 $$\n' >"$DIRECTORY/unsquashfs"
+            chmod 0755 "$DIRECTORY/unsquashfs"
+            in-cgroup memory memory.max 48M -- runuser -u "$USER" -- \
+                env PATH="$DIRECTORY:$PATH" minictr exec "$SIF" true""",
+        instead="MC0000",
     ),
 ]
