@@ -63,3 +63,7 @@ bare *ARGS:
 # The AppArmor profile on a kernel in a virtual machine; needs root and the shared lab/vm
 lab-vm *ARGS:
     python tests/vm/apparmor {{ ARGS }}
+
+# The lab's faults explained as other launchers meet them; needs root and the shared lab/peers
+why-in-peers *ARGS:
+    tests/lab/why-in-peers {{ ARGS }}
