@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import ClassVar
 
-_ENOENT, _E2BIG, _EACCES, _ENOEXEC, _ENOTDIR = 2, 7, 13, 8, 20
+_ENOENT, _E2BIG, _EAGAIN, _EACCES, _ENOEXEC, _ENOTDIR = 2, 7, 11, 13, 8, 20
 
 
 class TakeTerminal(Step):
@@ -98,7 +98,12 @@ class Execute(Step):
         def start(path: str, words: list[str], variables: dict[str, str]) -> int:
             return spawn(path, words, variables, setsigmask=blocked, setsigdef=signals.IGNORED)
 
-        return self._start(process, start)
+        try:
+            return self._start(process, start)
+        except CallError as refused:
+            if refused.errno == _EAGAIN:  # execve(2) gives that only after a change of the uid
+                raise CallError("fork", (), _EAGAIN) from None
+            raise
 
     def by_init(self) -> bool:
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from minictr.runtime.files import pipe2, write_file
+from minictr.runtime.files import pipe2, readlink, write_file
 from minictr.runtime.privileges import gains_nothing
 from minictr.runtime.step import Process, Step
 from minictr.runtime.syscalls import CallError
@@ -52,10 +52,17 @@ class MapIds(Step):
         return f"uid {' '.join(lines)} gid {' '.join(groups)} {by}"
 
     def prepare(self) -> None:
-        """A helper would map a caller without a range to himself alone, and say nothing."""
+        """Refuse what would go wrong without a word.
+
+        A helper would map a caller without a range to himself alone. In the /proc of another PID
+        namespace the child's number is somebody else's.
+        """
         for kind, lines in (("subuid", self.uids), ("subgid", self.gids)):
             if self.helpers and len(lines) == 1:
                 raise CallError("getsubids", (f"/etc/{kind}",), 0, "no range for the caller")
+        shown = readlink("/proc/self")
+        if shown != str(posix.getpid()):
+            raise CallError("readlink", ("/proc/self",), 0, shown)
 
     def run(self, process: Process) -> None:
         if self.helpers:

@@ -79,7 +79,7 @@ def foreign(interview: Interview) -> Verdict:
     Sources: pid_namespaces(7), "/proc and PID namespaces"; fs/proc/self.c, proc_self_get_link.
     """
     failure = interview.failure
-    if failure.call not in ("open", "write", "getsubids", *CAPABILITY):
+    if failure.call not in ("readlink", "open", "write", "getsubids", *CAPABILITY):
         return None
     own = str(posix.getpid())
     try:
