@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from importlib import import_module
 
+from minictr.diagnosis import not_shown
 from minictr.diagnosis.values import Cause, Probe
 
 UNKNOWN = "MC0000"
@@ -19,6 +20,9 @@ HEAD = """# What can stop a launch
 *Generated from the catalogue by `docs/generate.py`; `minictr explain CODE` prints one entry. The
 tests of tests/lab run the reproductions, in which IMAGE is any image and DIRECTORY an empty one.*
 
+"""
+TAIL = """What could not be made for real is not diagnosed. It ends as MC0000, which gives the step,
+the call and the errno.
 """
 
 
@@ -56,7 +60,8 @@ def stopping(verb: str) -> list[Cause]:
 
 def page() -> str:
     """docs/causes.md."""
-    return HEAD + "\n".join(_section(entry) for _, entry in sorted(all_causes().items()))
+    entries = "\n".join(_section(entry) for _, entry in sorted(all_causes().items()))
+    return f"{HEAD}{entries}\n## Not in the catalogue\n\n{TAIL}\n{not_shown.text()}"
 
 
 def _section(entry: Cause) -> str:

@@ -78,7 +78,7 @@ def without_locks(cache: str, error: OSError) -> Refusal | OSError:
     if error.errno not in WITHOUT_LOCKS:
         return error
     return Refusal(
-        "MC0128",
+        "MC0000",
         f"the file system of the cache directory {cache} has no locks",
         f"flock({cache}/locks): {errno.errorcode[error.errno]} ({os.strerror(error.errno)})",
         f"export MINICTR_CACHEDIR=/var/tmp/minictr-{os.geteuid()}, or another local directory",

@@ -24,7 +24,7 @@ def stopped(number: int, directory: str, place: str = CACHE, path: str = "") -> 
         return out_of_space(where, place)
     if number == errno.EDQUOT:
         return Refusal(
-            "MC0123",
+            "MC0000",
             f"the disk quota for the {place} {directory} is used up",
             f"EDQUOT for uid {os.geteuid()} on {where}; {counts(where)}",
             f"{CLEAN}\n{other_disk(where)}" if place == CACHE else OTHER_OUTPUT,

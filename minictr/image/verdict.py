@@ -60,7 +60,7 @@ def judge(status: int, words: list[str], image: Image, cache: str, program: str 
     for line in words:
         if UNSUPPORTED.search(line):
             raise Refusal(
-                "MC0119",
+                "MC0000",
                 f"unsquashfs cannot read {path}, which is compressed with {image.compressor}",
                 f"unsquashfs: {line}",
                 "Install a newer squashfs-tools, or build the image with `--compressor gzip`.",

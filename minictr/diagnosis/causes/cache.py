@@ -15,15 +15,6 @@ _STORIES: dict[str, Told] = {
         "FUSE or squashfuse, which minictr does not use.",
         "unsquashfs(1).",
     ),
-    "MC0119": (
-        "unsquashfs lacks the image's compressor",
-        "The installed unsquashfs was built without the compressor the image uses.",
-        "",
-        "build the image with gzip.",
-        "install a newer squashfs-tools.",
-        "a damaged image.",
-        "unsquashfs(1).",
-    ),
     "MC0120": (
         "the image's root file system is damaged",
         "unsquashfs met data that does not decompress, or fewer files came out than the superblock "
@@ -57,15 +48,6 @@ _STORIES: dict[str, Told] = {
         "make the file system anew with more inodes.",
         "space: df shows enough of it, df -i does not.",
         "statvfs(3), f_favail.",
-    ),
-    "MC0123": (
-        "the disk quota is used up",
-        "This user may not have more on that file system, which itself has room.",
-        "",
-        "minictr cache clean, or MINICTR_CACHEDIR on another file system.",
-        "raise the quota.",
-        "a full disk: EDQUOT is an errno of its own.",
-        "write(2), EDQUOT; quota(1).",
     ),
     "MC0124": (
         "the directory is not writable",
@@ -107,16 +89,6 @@ _STORIES: dict[str, Told] = {
         "apt-get install squashfs-tools, or what the distribution calls that package.",
         "unsquashfs, which is another program of the same package.",
         "mksquashfs(1).",
-    ),
-    "MC0128": (
-        "the file system of the cache has no locks",
-        "flock(2) is refused there, as by some network file systems: two launches at once could "
-        "not keep out of each other's way.",
-        "",
-        "MINICTR_CACHEDIR on a local file system.",
-        "mount the network file system with locks.",
-        "rights on the directory.",
-        "flock(2), ENOLCK, EOPNOTSUPP.",
     ),
 }  # fmt: skip
 
