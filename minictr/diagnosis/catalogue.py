@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from importlib import import_module
 
@@ -36,7 +35,7 @@ def cause(
     """Enter a probe into the catalogue; its docstring is the story."""
 
     def enter(probe: Probe) -> Probe:
-        _enter(Cause(code, title, stops, errnos, probe, inspect.getdoc(probe) or "", standing))
+        _enter(Cause(code, title, stops, errnos, probe, probe.__doc__ or "", standing))
         return probe
 
     return enter
@@ -44,7 +43,7 @@ def cause(
 
 def refused(code: str, title: str, story: str) -> None:
     """Enter a cause that is proved where an input is read, by what raises the Refusal."""
-    _enter(Cause(code, title, (), (), None, inspect.cleandoc(story)))
+    _enter(Cause(code, title, (), (), None, story))
 
 
 def all_causes() -> dict[str, Cause]:

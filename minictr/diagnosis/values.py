@@ -54,7 +54,7 @@ class Cause(Value):
     stops   the verbs of the steps that it can stop; () for causes found before any step
     errnos  the only errnos with which it can stop them; () for any
     probe   looks for its proof; None where what refused an input has the proof already
-    story   what `minictr explain` prints
+    told    what `minictr explain` prints, indented as in the source
     standing  its proof needs no failing call: it can be named as what comes next
     """
 
@@ -63,8 +63,15 @@ class Cause(Value):
     stops: tuple[str, ...]
     errnos: tuple[int, ...]
     probe: Probe | None
-    story: str
+    told: str
     standing: bool = False
+
+    @property
+    def story(self) -> str:
+        """What `minictr explain` prints."""
+        import inspect  # 20 ms, which a report can do without
+
+        return inspect.cleandoc(self.told)
 
 
 class Diagnosis(Value):
