@@ -93,7 +93,7 @@ FAULTS = (
     newuidmap("MC0311", 30, f"{COPY}; mount -o remount,bind,noexec /usr/bin/newuidmap"),
     newuidmap("MC0312", 30, f"{COPY}; chmod 4750 /usr/bin/newuidmap"),
     newuidmap("MC0313", 30, f"{COPY}; : >/usr/bin/newuidmap; chmod 4755 /usr/bin/newuidmap"),
-    Fault("MC0328", 33, "proc", root="unshare --pid --fork", depth=4),
+    Fault("MC0328", 10, "proc", root="unshare --pid --fork", depth=4),
     Fault("MC0331", 35, "group", group="daemon", helpers=True),
     Fault(
         "MC0327", 38, "proc", prepare="mount -o remount,bind,ro /proc",

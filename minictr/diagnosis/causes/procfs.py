@@ -25,7 +25,7 @@ def read_only(interview: Interview) -> Verdict:
     Reproduction (root, in a private mount namespace):
 
         mount -o remount,bind,ro /proc
-        runuser -u "$USER" -- minictr exec "$IMAGE" true
+        runuser -u "$USER" -- minictr exec --id-map single "$IMAGE" true
 
     Fix, user: none.
 
