@@ -16,8 +16,11 @@ from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.image.refusals import printable
 from minictr.runtime import bpf
 from minictr.runtime.execute import LoadFilter
-from minictr.runtime.profile import Profile, read_profile
 from minictr.runtime.seccomp import path_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minictr.runtime.profile import Profile
 
 _STEP = RunPayload.__name__
 _SIGKILL, _SIGSEGV, _SIGXCPU, _SIGSYS = 9, 11, 24, 31
@@ -61,6 +64,8 @@ def killed_by_the_profile(interview: Interview) -> Verdict:
     if not chained or chained[0].filters:
         return Unknown("a filter around minictr may have sent it")
     path = path_of(step.profile)
+    from minictr.runtime.profile import read_profile  # its imports are dear
+
     calls = _killing(read_profile(path))
     if not calls:
         return Excluded(f"{path} ends nobody")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 
 PATIENCE = 2000  # milliseconds; pyroute2 takes 100, and more where it has to be compiled first
@@ -30,6 +29,8 @@ def raise_by_netlink(index: int) -> int | str:
 
 def _enter_package() -> None:
     """Enter pyroute2 without running its __init__, which imports all protocols: 90 ms more."""
+    import importlib.util
+
     found = importlib.util.find_spec("pyroute2")
     if found:
         sys.modules["pyroute2"] = importlib.util.module_from_spec(found)
