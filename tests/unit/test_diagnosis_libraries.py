@@ -35,9 +35,12 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def loader() -> str:
+    return next(path for path in needs() if "/ld-" in path)
+
+
 def lacking(root: Path, library_path: str = "") -> Lacking | str | None:
-    loader = next(path for path in needs() if "/ld-" in path)
-    return first_lacking(str(root), "/bin/true", loader, library_path)
+    return first_lacking(str(root), "/bin/true", loader(), library_path, "/extra")
 
 
 def libc(root: Path) -> Path:
@@ -61,7 +64,9 @@ def test_a_library_that_is_gone_is_lacking(root: Path) -> None:
     assert (found.name, found.by, found.wrong) == ("libc.so.6", "/bin/true", ())
 
 
-@pytest.mark.parametrize("how", ["variable", "conf", "include", "musl", "cache", "link"])
+@pytest.mark.parametrize(
+    "how", ["variable", "conf", "include", "musl", "cache", "link", "processor", "here", "beside"]
+)
 def test_a_library_is_found_wherever_a_loader_may_look(root: Path, how: str) -> None:
     (root / "extra").mkdir()
     (root / "etc/conf.d").mkdir(parents=True)
@@ -79,7 +84,39 @@ def test_a_library_is_found_wherever_a_loader_may_look(root: Path, how: str) -> 
     if how == "link":
         (root / "usr/local").mkdir(parents=True)
         (root / "usr/local/lib").symlink_to("/extra")
-    assert lacking(root, "/extra" if how == "variable" else "") is None
+    if how == "processor":
+        (root / "lib/glibc-hwcaps").mkdir(parents=True)
+        (root / "extra").rename(root / "lib/glibc-hwcaps/x86-64-v2")
+    variable = {"variable": "/extra", "here": "/none:", "beside": "../extra"}
+    assert lacking(root, variable.get(how, "")) is None
+
+
+def test_the_loader_is_there_under_whatever_name_it_was_asked_for(root: Path) -> None:
+    shutil.move(root / loader()[1:], root / "begin")
+    assert first_lacking(str(root), "/bin/true", "/begin", "") is None
+
+
+def test_the_loader_of_musl_is_the_c_library_itself(root: Path) -> None:
+    libc(root).unlink()
+    found = first_lacking(str(root), "/bin/true", "/lib/ld-musl.so.1", "")
+    assert found is None
+
+
+@pytest.mark.parametrize("where", ["/none", "/extra"])
+def test_a_name_with_a_slash_is_looked_for_in_the_working_directory(
+    tmp_path: Path, where: str
+) -> None:
+    require(shutil.which("cc"), "CC", "there is no C compiler")
+    (tmp_path / "extra").mkdir()
+    build = "echo 'int f(void){return 0;}' >f.c; echo 'int f(void); int main(void){return f();}' "
+    build += (
+        ">m.c; cc -nostdlib -shared -o extra/f.so f.c; cd extra; cc -nostdlib -o m ../m.c ./f.so"
+    )
+    subprocess.run(["sh", "-ec", build], cwd=tmp_path, check=True, capture_output=True)
+    found = first_lacking(str(tmp_path), "/extra/m", "/lib/ld", "", where)
+    assert (found is None) == (where == "/extra")
+    if isinstance(found, Lacking):
+        assert (found.name, found.places) == ("./f.so", ("/none",))
 
 
 def test_a_file_that_is_no_library_is_of_no_use(root: Path) -> None:

@@ -166,7 +166,8 @@ def _lacking(interview: Interview) -> Lacking | Unknown | Excluded | None:
     libraries, preloaded = (str(one) for one in interview.failure.arguments[2:4])
     if preloaded or walk(interview.container(), "/etc/ld.so.preload").found:
         return Unknown("a library that is loaded before all others may stand for another")
-    found = interview.once(first_lacking, interview.container(), last.real, last.wants, libraries)
+    container, where = interview.container(), interview.once(directory, interview)
+    found = interview.once(first_lacking, container, last.real, last.wants, libraries, where)
     if isinstance(found, str):
         return Unknown(found)
     return found or Excluded(f"every library that {last.real} needs is there")

@@ -7,15 +7,18 @@ import os
 import posix
 import re
 
+from minictr.diagnosis.probes.program import MACHINES, seen_from
 from minictr.diagnosis.probes.walk import walk
 from minictr.host import read_fact
 from minictr.value import Value
 
 _PT_LOAD, _PT_DYNAMIC = 1, 2
-_NEEDED, _STRTAB, _RPATH, _RUNPATH = 1, 5, 15, 29  # elf(5), d_tag
+_NEEDED, _STRTAB, _SONAME, _RPATH, _RUNPATH = 1, 5, 14, 15, 29  # elf(5), d_tag
 _MOST = 200  # libraries of one program that are looked at
 _LARGEST = 1 << 16  # bytes of a table
 _TRIPLET = re.compile(r"\w+-linux-\w+")  # a directory of one machine's libraries
+_MUSL = re.compile(r"lib(c|pthread|rt|m|dl|util|xnet)\.")  # what musl's loader is itself
+_BELOW = ("tls", "haswell", "x86_64", "tls/x86_64", "tls/haswell")  # by processor: older glibc
 _USUAL = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib", "/lib32", "/usr/lib32")
 
 
@@ -24,12 +27,14 @@ class Dynamic(Value):
 
     kind     (class, machine): of one program and its libraries all are the same
     needed   DT_NEEDED; paths: DT_RPATH and DT_RUNPATH, with $ORIGIN put in
+    name     DT_SONAME, "" for none: who needs that has it once this file is loaded
     """
 
     path: str
     kind: tuple[int, int]
     needed: tuple[str, ...]
     paths: tuple[str, ...]
+    name: str = ""
 
 
 class Lacking(Value):
@@ -46,33 +51,43 @@ class Lacking(Value):
     places: tuple[str, ...]
 
 
-def first_lacking(root: str, program: str, loader: str, library_path: str) -> Lacking | str | None:
+def first_lacking(
+    root: str, program: str, loader: str, library_path: str, directory: str = "/"
+) -> Lacking | str | None:
     """The first library that the program or one of its libraries cannot get; None for none.
 
     Words where something could not be looked at. Every place counts for every file, so that what
     is not found here is found by no loader.
+
+    directory   the working directory, where relative paths begin
     """
     first = read_dynamic(root, program)
     if first is None:
         return f"{program} is not dynamically linked"
+    itself = read_dynamic(root, walk(root, seen_from(directory, loader)).reached)
+    own = itself.name if itself else ""
     places = [*_elsewhere(root, library_path), loader.rpartition("/")[0], *_usual(root)]
-    cached = read_fact(root + walk(root, "/etc/ld.so.cache").reached).text
-    waiting, seen = [first], {program}
+    waiting, seen = [first], {program, own}
     while waiting and len(seen) < _MOST:
         asking = waiting.pop(0)
         places = list(dict.fromkeys([*asking.paths, *places]))
         for name in asking.needed:
-            if name in seen:
+            if name in seen or (not own.startswith("ld") and _MUSL.match(name)):
                 continue
-            seen.add(name)
-            found = _find(root, name, places + _of_cache(cached, name), first.kind)
-            if isinstance(found, Dynamic):
-                waiting.append(found)
-            elif isinstance(found, str):
+            paths = [seen_from(directory, path) for path in _paths(root, name, places)]
+            found = _find(root, paths, first.kind)
+            if isinstance(found, str):
                 return found
-            else:
-                return Lacking(name, asking.path, found, tuple(places))
+            if not isinstance(found, Dynamic):
+                return Lacking(name, asking.path, found, _shown(name, paths, places))
+            seen |= {name, found.name}
+            waiting.append(found)
     return None
+
+
+def _shown(name: str, paths: list[str], places: list[str]) -> tuple[str, ...]:
+    """Where it was looked for: a name with a slash in one place alone."""
+    return (os.path.dirname(os.path.normpath(paths[0])),) if "/" in name else tuple(places)
 
 
 def read_dynamic(root: str, path: str) -> Dynamic | None:
@@ -85,12 +100,25 @@ def read_dynamic(root: str, path: str) -> Dynamic | None:
         return None
 
 
+def _paths(root: str, name: str, places: list[str]) -> list[str]:
+    """Every path that a loader may try for a library of that name."""
+    if "/" in name:
+        return [name]
+    cached = read_fact(root + walk(root, "/etc/ld.so.cache").reached).text
+    below = [f"{place}/{part}" for place in places for part in _BELOW]
+    for place in places:
+        inside = walk(root, f"{place}/glibc-hwcaps")
+        if inside.is_directory():
+            below += [f"{inside.path}/{part}" for part in os.listdir(root + inside.reached)]
+    return [f"{place}/{name}" for place in [*places, *_of_cache(cached, name), *below]]
+
+
 def _find(
-    root: str, name: str, places: list[str], kind: tuple[int, int]
+    root: str, paths: list[str], kind: tuple[int, int]
 ) -> Dynamic | str | tuple[tuple[str, str], ...]:
     """The library; words where a file cannot be read; else the files that are of no use."""
     wrong: dict[str, str] = {}
-    for path in [name] if "/" in name else [f"{place}/{name}" for place in places if place]:
+    for path in paths:
         place = walk(root, path)
         if place.errno and not place.missing:
             return f"the way to {path}: {place.end()}"
@@ -107,8 +135,6 @@ def _find(
 
 
 def _unfit(found: Dynamic | None, size: int) -> str:
-    from minictr.diagnosis.probes.program import MACHINES
-
     if found is None:
         return f"no shared library: {size} bytes"
     return f"for {MACHINES.get(found.kind[1], found.kind[1])}, {32 * found.kind[0]}-bit"
@@ -116,7 +142,7 @@ def _unfit(found: Dynamic | None, size: int) -> str:
 
 def _elsewhere(root: str, library_path: str) -> list[str]:
     """LD_LIBRARY_PATH, /etc/ld.so.conf and what it includes, musl's own file."""
-    lines = [*library_path.replace(";", ":").split(":")]
+    lines = _listed(library_path.replace(";", ":"))
     pending, read = ["/etc/ld.so.conf"], set()
     for name in posix.listdir(root + "/etc") if walk(root, "/etc").is_directory() else []:
         if name.startswith("ld-musl-"):
@@ -133,6 +159,11 @@ def _elsewhere(root: str, library_path: str) -> list[str]:
             else:
                 lines += words
     return lines
+
+
+def _listed(places: str) -> list[str]:
+    """The directories of a list; nothing between two colons is the working directory."""
+    return [place or "." for place in places.split(":")] if places else []
 
 
 def _matching(root: str, pattern: str) -> list[str]:
@@ -217,16 +248,20 @@ def _dynamic(descriptor: int, head: bytes, path: str) -> Dynamic | None:
     strings = dict(tags).get(_STRTAB, 0)
     loads = (one[1:] for one in segments if one[0] == _PT_LOAD)
     base = next((at + strings - low for low, size, at in loads if low <= strings < low + size), 0)
-    needed = tuple(elf.text(base + value) for tag, value in tags if tag == _NEEDED)
-    paths = ":".join(elf.text(base + value) for tag, value in tags if tag in (_RPATH, _RUNPATH))
-    return Dynamic(path, (head[4], elf.number(head, 18, 2)), needed, _put_in(paths, path))
+
+    def texts(*wanted: int) -> list[str]:
+        return [elf.text(base + value) for tag, value in tags if tag in wanted]
+
+    paths = _put_in(":".join(texts(_RPATH, _RUNPATH)), path)
+    kind = (head[4], elf.number(head, 18, 2))
+    return Dynamic(path, kind, tuple(texts(_NEEDED)), paths, "".join(texts(_SONAME)[:1]))
 
 
 def _put_in(paths: str, path: str) -> tuple[str, ...]:
     """The directories with $ORIGIN, $LIB and $PLATFORM put in: ld.so(8)."""
     found = []
     origin = path.rpartition("/")[0]
-    for place in filter(None, paths.split(":")):
+    for place in _listed(paths):
         for name in ("$ORIGIN", "${ORIGIN}"):
             place = place.replace(name, origin)
         for lib in ("lib", "lib64", f"lib/{posix.uname().machine}-linux-gnu"):
