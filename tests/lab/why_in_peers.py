@@ -15,6 +15,8 @@ TOOLS = Path(__file__).parent / "tools"
 PEERS = ("unshare", "bwrap", "apptainer", "podman")
 PATH = f"{TOOLS}:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 IMAGE = "/tmp/why/image"
+# What a peer leaves running, podman's pause process for one, ends with the PID namespace.
+ALONE = ("unshare", "--mount", "--propagation", "private", "--pid", "--mount-proc", "--kill-child")
 BECOME = "setpriv --reuid tester --regid tester --init-groups"
 HOME = "env HOME=/home/tester USER=tester XDG_RUNTIME_DIR=/run/user/1000"
 
@@ -159,7 +161,7 @@ def explained(minictr: str, fault: Fault, peer: str) -> dict[str, object]:
     script = f"{PREPARE}{fault.setup}\nchown -R tester: {IMAGE}\nexport BECOME HOME_\n"
     script += fault.around.replace("$*", why) if "$*" in fault.around else f"{fault.around} {why}"
     done = subprocess.run(
-        ["unshare", "--mount", "--propagation", "private", "bash", "-c", script],
+        [*ALONE, "bash", "-c", script],
         stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace",
         timeout=120,
     )  # fmt: skip

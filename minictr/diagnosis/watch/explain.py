@@ -34,7 +34,8 @@ from minictr.runtime.syscalls import CallError
 from minictr.value import Value
 
 _SLOWER, _AT_LEAST = 5, 10.0  # a run in which processes are held, beside one without
-_TRIES = 3  # on a busy machine strace may let the process go before it is stopped
+# Milliseconds, try by try: on a busy machine strace may let the process go before it is stopped.
+_WAITS = (50, 200, 500)
 _LOST = "has a privilege of its own, which it does not get while it is watched"
 
 
@@ -157,9 +158,9 @@ class _Runs:
         if call and held in LOOKS:
             # The command's own execve(2) is to be seen: it tells which process is the command's.
             paths = (self.file, path_of(call))
-        for _ in range(_TRIES):
+        for wait in _WAITS:
             moment = Moment(target, self._diagnose)
-            self._traced(held, paths, moment)
+            self._traced(held, wait, paths, moment)
             self.found = moment.found
             if self.found:
                 return
@@ -167,6 +168,7 @@ class _Runs:
     def _traced(
         self,
         held: str = "",
+        wait: int = 0,
         paths: tuple[str, ...] = (),
         moment: Moment | None = None,
     ) -> tuple[Traced, Choice]:
@@ -176,7 +178,7 @@ class _Runs:
             stand_ins.witnessed = moment.helped
         try:
             with input_kept():
-                strace = Strace(self.strace, directory, held, paths, self.limit)
+                strace = Strace(self.strace, directory, held, wait, paths, self.limit)
                 traced = trace(
                     strace, self.command, stand_ins, moment.seen if moment and held else None
                 )

@@ -28,9 +28,6 @@ _CALLS = (
     "stat", "lstat", "newfstatat", "statx", "statfs", "access", "faccessat", "faccessat2",
     "readlink", "readlinkat", *OTHERS,
 )  # fmt: skip
-# Microseconds for which strace keeps a process after a call of the kind that we wait for: it is
-# stopped itself within that time.
-_HELD = 50_000
 _FIFO = "calls"
 _PATIENCE = 0.05  # seconds that strace takes at most to stop
 
@@ -50,6 +47,7 @@ class Strace(Value):
     program    its path
     directory  where it can write
     held       the system call after which each process waits a little, "" for none
+    wait       how long, in milliseconds: within that time strace is stopped itself
     paths      only calls that are given one of these are seen, and wait; () for all
     limit      seconds after which it is to let go
     """
@@ -57,6 +55,7 @@ class Strace(Value):
     program: str
     directory: Path
     held: str = ""
+    wait: int = 0
     paths: tuple[str, ...] = ()
     limit: float = float("inf")
 
@@ -132,7 +131,7 @@ def _options(strace: Strace) -> list[str]:
     options += ["-e", f"trace={calls}", "-e", "signal=none"]
     for path in strace.paths:
         options += ["-P", path]
-    delay = f"inject={strace.held}:delay_exit={_HELD}"
+    delay = f"inject={strace.held}:delay_exit={strace.wait * 1000}"
     return [*options, "-e", delay] if strace.held else options
 
 
