@@ -45,8 +45,8 @@ def as_json(diagnosis: Diagnosis, status: int) -> str:
         "cause": proof.cause if proof else None,
         "proof": list(proof.seen) if proof else [],
         "fix": {
-            "user": proof.fix_user.splitlines() if proof else [],
-            "administrator": proof.fix_administrator.splitlines() if proof else [],
+            "user": _remedies(proof.fix_user) if proof else [],
+            "administrator": _remedies(proof.fix_administrator) if proof else [],
         },
         "then": [{"code": code, "cause": cause} for code, cause in diagnosis.then],
         "ruled_out": [
@@ -83,8 +83,13 @@ def _fixes(proof: Proof, of_a_step: bool) -> list[str]:
     return [
         f"{who}{line}"
         for who, text in ((you, proof.fix_user), ("administrator: ", proof.fix_administrator))
-        for line in text.splitlines()
+        for line in _remedies(text)
     ]
+
+
+def _remedies(text: str) -> list[str]:
+    """Nothing but a newline parts them: a name may have other characters that break lines."""
+    return [line for line in text.split("\n") if line]
 
 
 def _grouped(causes: tuple[tuple[str, str, str], ...]) -> list[str]:
@@ -98,9 +103,16 @@ def _grouped(causes: tuple[tuple[str, str, str], ...]) -> list[str]:
 
 
 def _labelled(label: str, lines: list[str] | tuple[str, ...]) -> list[str]:
-    """The lines with the label before the first one and blanks before the others."""
-    shown = [line for line in lines if line]
+    """The lines with the label before the first one and blanks before the others.
+
+    Names in them are those that an image gave its files: no terminal is to obey them.
+    """
+    shown = ["".join(map(_visible, line)) for line in lines if line]
     return [
         f"  {label if first else '':{_WIDTH}}{line}"
         for first, line in zip([True] + [False] * len(shown), shown, strict=False)
     ]
+
+
+def _visible(character: str) -> str:
+    return character if character.isprintable() else ascii(character)[1:-1]

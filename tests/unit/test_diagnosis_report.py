@@ -47,6 +47,13 @@ UNKNOWN = PROVED.replace(
 )
 
 
+def test_a_name_cannot_command_the_terminal_nor_begin_a_line() -> None:
+    proof = Proof("\x1b[2J\n", ("a\n  fix",), "Have \r\x0b\u2028 x.")
+    lines = as_text(PROVED.replace(proof=proof)).split("\n")
+    assert lines[:2] == ["  cause     \\x1b[2J\\n [MC0201]", "  proof     a\\n  fix"]
+    assert "  fix       you: Have \\r\\x0b\\u2028 x." in lines
+
+
 def test_the_text_of_a_proved_cause() -> None:
     assert (
         as_text(PROVED)

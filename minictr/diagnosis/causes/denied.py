@@ -13,7 +13,7 @@ from minictr.diagnosis.probes.inside import host_path
 from minictr.diagnosis.probes.permission import Denied, first_denied, whose
 from minictr.diagnosis.probes.program import Program
 from minictr.diagnosis.values import Excluded, Proof, Verdict
-from minictr.image.refusals import quoted
+from minictr.image.refusals import printable, quoted
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a character device",
@@ -60,7 +60,7 @@ def not_searchable(interview: Interview) -> Verdict:
     elif outside:
         of_administrator = f"setfacl -m u:{host.user}:x {quoted(outside)}"
     else:
-        fix = f"Set the mode of {place.reached} where the image is built."
+        fix = f"Set the mode of {printable(place.reached)} where the image is built."
     return Proof(
         f"{place.reached} denies search, so {place.path} cannot be reached",
         (
@@ -198,11 +198,11 @@ def _made_executable(interview: Interview, found: Denied, asking: Program) -> st
     if found.why == "mode" and outside and found.status.st_uid == interview.host.uid:
         return f"chmod u+x {quoted(outside)}"
     if found.role == "interpreter" and found.why == "directory":
-        return f"Name a program in the first line of {asking.real}."
+        return f"Name a program in the first line of {printable(asking.real)}."
     if found.role == "interpreter":
         run = again(interview.request, command=("/bin/sh", asking.real))
         return (
-            f"Set the mode of {found.place.reached} where the image is built; a script for sh "
-            f"runs by `{run}` meanwhile."
+            f"Set the mode of {printable(found.place.reached)} where the image is built; a script "
+            f"for sh runs by `{run}` meanwhile."
         )
-    return f"Set the mode of {found.place.reached} where the image is built."
+    return f"Set the mode of {printable(found.place.reached)} where the image is built."

@@ -13,7 +13,7 @@ from minictr.diagnosis.probes.permission import Denied, first_denied
 from minictr.diagnosis.probes.program import read_program
 from minictr.diagnosis.probes.walk import Walk, walk
 from minictr.diagnosis.values import Excluded, Proof, Verdict
-from minictr.image.refusals import quoted
+from minictr.image.refusals import printable, quoted
 
 
 @cause(
@@ -99,4 +99,5 @@ def _make_executable(interview: Interview, root: str, place: Walk) -> str:
     if interpreter and interpreter.found and stat.S_IMODE(place.status.st_mode) & 0o444:
         arguments = (program.wants, place.reached, *interview.request.command[1:])
         lines.append(again(interview.request, command=arguments))
-    return "\n".join(lines) or f"Set the mode of {place.reached} where the image is built."
+    built = f"Set the mode of {printable(place.reached)} where the image is built."
+    return "\n".join(lines) or built

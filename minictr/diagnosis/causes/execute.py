@@ -50,7 +50,7 @@ def dangling(interview: Interview) -> Verdict:
     wrong = next((place for place in tried if place.link and _leads_there(root, place)), None)
     if wrong is None:
         return Excluded("no symbolic link on the way to the command is broken")
-    fix = f"Correct {wrong.link} in the image, or add {wrong.target} to it."
+    fix = f"Correct {printable(wrong.link)} in the image, or add {printable(wrong.target)} to it."
     goal = walk("", wrong.target) if wrong.target.startswith("/") else None
     if goal and goal.found:
         directory = wrong.target if goal.is_directory() else wrong.target.rpartition("/")[0]

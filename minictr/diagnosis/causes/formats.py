@@ -62,7 +62,7 @@ def empty(interview: Interview) -> Verdict:
     return Proof(
         f"{program.real} is an empty file",
         (f"stat({program.real}) in the container: 0 bytes", *how_reached(interview, program)),
-        fix_user=f"Copy or build {program.real} again.",
+        fix_user=f"Copy or build {printable(program.real)} again.",
     )
 
 
@@ -141,7 +141,7 @@ def line_too_long(interview: Interview) -> Verdict:
     name = _whole_name(interview, script)
     short = name.rpartition("/")[2]
     short = short if len(short) < _SHORT else "NAME"
-    fix = f"Shorten the first line of {script.real}: `#!/usr/bin/env {short}`."
+    fix = f"Shorten the first line of {printable(script.real)}: `#!/usr/bin/env {short}`."
     if walk(interview.container(), name).is_program():
         fix = again(interview.request, command=(name, script.real, *interview.request.command[1:]))
     return Proof(
@@ -225,9 +225,9 @@ def damaged(interview: Interview) -> Verdict:
     if not program.damage:
         return Excluded(f"the ELF headers of {program.real} are a program's")
     kind = _ET.get(program.type, "damaged")
-    fix = f"Copy or build {program.real} again."
+    fix = f"Copy or build {printable(program.real)} again."
     if program.type == 1:
-        fix = f"Link {program.real} to a program: cc -o PROGRAM FILE.o does."
+        fix = f"Link {printable(program.real)} to a program: cc -o PROGRAM FILE.o does."
     return Proof(
         f"{program.real} is {kind}" if program.type in _ET else f"{program.real} is damaged",
         (program.damage, *how_reached(interview, program)),
@@ -281,7 +281,7 @@ def bad_loader(interview: Interview) -> Verdict:
             f"PT_INTERP of {program.real} is {program.wants}",
             f"{loader.real} has {loader.size} bytes and begins with {sample(loader.start)}",
         ),
-        fix_user=f"Install {program.wants} anew where the image is built.",
+        fix_user=f"Install {printable(program.wants)} anew where the image is built.",
     )
 
 

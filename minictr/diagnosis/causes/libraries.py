@@ -52,8 +52,8 @@ def library_missing(interview: Interview) -> Verdict:
             f"DT_NEEDED of {found.by} has {found.name}",
             f"no such file is in {' '.join(found.places)}",
         ),
-        fix_user=f"Install what has {found.name} where the image is built, or use an image that "
-        "has it.",
+        fix_user=f"Install what has {printable(found.name)} where the image is built, or use an "
+        "image that has it.",
     )
 
 
@@ -95,8 +95,8 @@ def library_of_no_use(interview: Interview) -> Verdict:
             f"DT_NEEDED of {found.by} has {found.name}",
             *(f"{one} is {words}" for one, words in found.wrong),
         ),
-        fix_user=f"Install {found.name} anew, for the same machine as {found.by}, where the image "
-        "is built.",
+        fix_user=f"Install {printable(found.name)} anew, for the same machine as "
+        f"{printable(found.by)}, where the image is built.",
     )
 
 
@@ -197,7 +197,7 @@ def _has(interview: Interview, name: str, path: str) -> bool:
 
 def _fix_for_env(interview: Interview, script: Program, name: str, path: str) -> str:
     outside = host_path(interview, script.real)
-    where = quoted(outside) if outside else script.real
+    where = quoted(outside or script.real)
     first = name.split()[0] if name.split() else ""
     fix = ""
     if name.endswith("\r"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
@@ -12,7 +13,7 @@ from minictr.diagnosis.probes.inside import host_path
 from minictr.diagnosis.probes.program import DEEPEST, Program, seen_from
 from minictr.diagnosis.probes.walk import MAXSYMLINKS, Walk, walk
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
-from minictr.image.refusals import quoted
+from minictr.image.refusals import printable, quoted
 
 _NAME_MAX, _PATH_MAX = 255, 4096  # include/uapi/linux/limits.h
 
@@ -52,7 +53,7 @@ def loop(interview: Interview) -> Verdict:
     return Proof(
         f"{place.link} is a symbolic link to {place.target}, {what}",
         (f"the way to {place.path} in the container has more than {MAXSYMLINKS} symbolic links",),
-        fix_user=f"Correct {place.link} in the image.",
+        fix_user=f"Correct {printable(place.link)} in the image.",
     )
 
 
@@ -89,7 +90,8 @@ def nested(interview: Interview) -> Verdict:
         return Excluded(f"execve(2) reads {len(read)} files")
     names = " -> ".join(one.real for one in read)
     outside = host_path(interview, script.real)
-    fix = f"Name a program, not a script, as the interpreter in the first line of {script.real}."
+    shown = printable(script.real)
+    fix = f"Name a program, not a script, as the interpreter in the first line of {shown}."
     if len({one.real for one in read}) == 1 and outside:
         fix = f"sed -i '1s|.*|#!/bin/sh|' {quoted(outside)}"
     return Proof(
@@ -133,8 +135,9 @@ def relative(interview: Interview) -> Verdict:
         return Excluded(f"{place.path} is in the container")
     outside = host_path(interview, script.real)
     path = usual_place(interview, script.wants.rstrip("\r"))
-    fix = f"Write the whole path of the interpreter into the first line of {script.real}."
-    if path and outside:
+    shown = printable(script.real)
+    fix = f"Write the whole path of the interpreter into the first line of {shown}."
+    if outside and re.fullmatch(r"[\w./+-]+", path):  # an image may have names that sed obeys
         fix = f"sed -i '1s|^#![ \\t]*[^ \\t]*|#!{path}|' {quoted(outside)}"
     elif path:
         words = (path, script.real, *interview.request.command[1:])

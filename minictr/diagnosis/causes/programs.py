@@ -14,7 +14,7 @@ from minictr.diagnosis.probes.surroundings import distribution
 from minictr.diagnosis.probes.walk import walk
 from minictr.diagnosis.values import Excluded, Proof, Verdict
 from minictr.host import read_fact
-from minictr.image.refusals import quoted
+from minictr.image.refusals import printable, quoted
 from minictr.image.tree import resolve
 
 # (begin of the loader's name, the image's distribution): the command that installs the loader.
@@ -57,7 +57,7 @@ def carriage_return(interview: Interview) -> Verdict:
     if not script.wants.endswith("\r"):
         return Excluded(f"the interpreter's name in {script.path} does not end in a CR")
     outside = host_path(interview, script.real)
-    where = quoted(outside) if outside else script.real
+    where = quoted(outside or script.real)
     fix = f"sed -i 's/\\r$//' {where}"
     if not outside:
         fix = f"Run `{fix}` where the image is built."
@@ -142,7 +142,8 @@ def loader_missing(interview: Interview) -> Verdict:
         return Excluded(f"{program.real} asks for no ELF interpreter")
     if not runs_here(program.machine):
         return Excluded(f"{program.real} is for {program.built_for}, and an emulator runs it")
-    place = walk(interview.container(), program.wants)
+    where = interview.once(directory, interview)
+    place = walk(interview.container(), seen_from(where, program.wants))
     if not place.missing:
         return Excluded(f"{program.wants} is in the container")
     return Proof(
@@ -185,7 +186,7 @@ def truncated(interview: Interview) -> Verdict:
     return Proof(
         f"{program.real} is truncated",
         (f"its ELF header asks for {program.needed} bytes, and the file has {program.size}",),
-        fix_user=f"Copy {program.real} again, from where it came.",
+        fix_user=f"Copy {printable(program.real)} again, from where it came.",
     )
 
 
@@ -222,7 +223,7 @@ def foreign(interview: Interview) -> Verdict:
         f"{program.real} was built for {program.built_for}, and this machine is {machine}",
         (f"e_machine of {program.real} is {program.machine}; uname(2): {machine}",
          *how_reached(interview, program)),
-        fix_user=f"Use a build of {program.real} for {machine}, or an image for it.",
+        fix_user=f"Use a build of {printable(program.real)} for {machine}, or an image for it.",
     )  # fmt: skip
 
 
@@ -235,7 +236,8 @@ def _other_interpreter(interview: Interview, script: Program) -> str:
     if path:
         arguments = interview.request.command[1:]
         return again(interview.request, command=(path, script.real, *arguments))
-    return f"Use an image that has {script.wants}, or install it where the image is built."
+    shown = printable(script.wants)
+    return f"Use an image that has {shown}, or install it where the image is built."
 
 
 def _loader(interview: Interview, program: Program) -> str:
@@ -247,6 +249,6 @@ def _loader(interview: Interview, program: Program) -> str:
     library = {"ld-linux": "glibc", "ld-musl": "musl"}.get(name[:8].rstrip("-"), "C library")
     library = "musl" if name.startswith("ld-musl") else library
     return (
-        f"Use a statically linked build of {program.real}, or an image with {program.wants} "
-        f"({library})."
+        f"Use a statically linked build of {printable(program.real)}, or an image with "
+        f"{printable(program.wants)} ({library})."
     )

@@ -48,7 +48,8 @@ def links_without_end(interview: Interview) -> Verdict:
             continue
         fix = f"Correct the link: `ls -l {quoted(place.link)}` shows it."
         if way.inside:
-            fix = f"Correct {place.link} in the container, or name the directory without it."
+            shown = printable(place.link)
+            fix = f"Correct {shown} in the container, or name the directory without it."
         return Proof(
             f"{way.named(place.path)} leads through more than 40 symbolic links",
             (f"the 41st is {place.link}, which points to {place.target}",),

@@ -16,6 +16,19 @@ CASES = [
         near='minictr exec "$IMAGE" nosuch',
         instead="MC0602",
     ),
+    Case(  # An image's name with a line's end in it makes no remedy of its own.
+        "MC0601",
+        name="lines",
+        status=127,
+        script="""ln -s "$(printf '/opt/tool\\nid')" "$IMAGE/bin/tool"
+            minictr exec "$IMAGE" tool""",
+        proof=("/bin/tool is a symbolic link to ",),
+        fix=("or add '/opt/tool\\nid' to it.",),
+        repaired="""test -z "$USER_FIX"; printf '#!/bin/sh\\n' >"$IMAGE/bin/tool"
+            chmod +x "$IMAGE/bin/tool"; minictr exec "$IMAGE" tool""",
+        near='minictr exec "$IMAGE" "$(printf \'tool\\nid\')"',
+        instead="MC0602",
+    ),
     Case(
         "MC0602",
         status=127,
