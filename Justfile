@@ -60,8 +60,12 @@ bench *ARGS:
 bare *ARGS:
     tests/bare/run {{ ARGS }}
 
-# The AppArmor profile on a kernel in a virtual machine; needs root and the shared lab/vm
+# What needs other kernels or security modules, in virtual machines; needs root, shared lab/vm
 lab-vm *ARGS:
+    python tests/vm/causes {{ ARGS }}
+
+# The AppArmor profile of docs/apparmor.md, in a virtual machine; needs root, shared lab/vm
+profile-vm *ARGS:
     python tests/vm/apparmor {{ ARGS }}
 
 # The lab's faults explained as other launchers meet them; needs root and the shared lab/peers

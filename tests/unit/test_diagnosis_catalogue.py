@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from lab.bench import reproduction
 from lab.cases import CASES
+from vm.faults import FAULTS
 
 import minictr.runtime
 from minictr.diagnosis.catalogue import UNKNOWN, all_causes, page, stopping
@@ -84,8 +85,9 @@ def test_a_story_fits_a_terminal(code: str) -> None:
 
 
 def test_every_code_has_a_case_in_the_lab_with_a_fix_and_a_near_miss() -> None:
-    assert {case.code for case in CASES if not case.name} == set(all_causes())
-    for case in CASES:
+    cases = [*CASES, *FAULTS]  # of this machine, and of virtual ones
+    assert {case.code for case in cases if not case.name} == set(all_causes())
+    for case in cases:
         assert case.near
         assert case.repaired
 

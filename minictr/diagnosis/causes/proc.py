@@ -52,8 +52,9 @@ def proc_covered(interview: Interview) -> Verdict:
     Not the cause: a missing capability; mounts on directories which the kernel keeps empty, such
     as /proc/sys/fs/binfmt_misc.
 
-    Sources: fs/namespace.c, mount_too_revealing and mnt_already_visible; fsmount(2). Linux 7.2
-    would allow a mount with subset=pid, which minictr does not make: programs miss /proc/meminfo.
+    Sources: fs/namespace.c, path_mount, and there mount_too_revealing and mnt_already_visible;
+    fsmount(2). Linux 7.2 would allow a mount with subset=pid, which minictr does not make:
+    programs miss /proc/meminfo.
     """
     found = _shown(interview)
     if not isinstance(found, tuple):

@@ -64,7 +64,9 @@ def refused_proc() -> Refusal | Excluded | Unknown:
         if tried.call == "fsmount" and tried.words == REVEALING:
             fact = f'fsmount(2) of proc gives EPERM, and the kernel says "{tried.words}"'
             return Refusal(tried.errno, fact)
-        if tried.call != "fsopen":
+        # Linux 6.12 and older say those words to their own log, and nothing here.
+        silent = tried.call == "fsmount" and tried.errno == errno.EPERM and not tried.words
+        if tried.call != "fsopen" and not silent:
             return Excluded(f"the kernel does not say {REVEALING!r} of a mount of proc")
     old = ask(_by_mount, namespaces=_NAMESPACES)
     if not isinstance(old.value, tuple):

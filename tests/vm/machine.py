@@ -1,0 +1,103 @@
+"""Boots a kernel in a virtual machine that has minictr of this checkout installed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+SHARED = Path(os.environ.get("MINICTR_SHARED") or PROJECT.parent / "shared")
+RUN_VM = SHARED / "lab/vm/run-vm"
+BUILT = Path(os.environ.get("VM_IMG") or "/var/lib/vm-lab")
+KEPT = Path(os.environ.get("MINICTR_VM") or "/var/tmp/minictr-vm")
+# The release of the machine's root file system, and the version of its python3.
+RELEASE, PYTHON = "trixie", "python3.13"
+PURE = ("pyseccomp", "tomli")  # what a first launch needs beside prctl, the same on every version
+
+
+def missing(kernel: str) -> str:
+    """What this machine lacks to boot that kernel, in words; "" for nothing."""
+    if not RUN_VM.exists():
+        return f"{RUN_VM} is not there; $MINICTR_SHARED names its directory"
+    if not (BUILT / f"img/vmlinux-{kernel}").exists():
+        return f"{BUILT}/img/vmlinux-{kernel} is not there: {RUN_VM.parent}/build-vm --selinux"
+    return ""
+
+
+def boot(kernel: str, options: list[str | Path], command: list[str | Path]) -> Iterator[str]:
+    """Run a command in the machine; the lines that it prints, as they come."""
+    whole = [RUN_VM, "--kernel", kernel, *options, "--", *command]
+    with subprocess.Popen(
+        whole, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        yield from process.stdout
+
+
+def make_prefix(scratch: Path) -> Path:
+    """minictr as root's pip installs it below /usr/local, for the machine's own python3."""
+    prefix = scratch / "local"
+    site = prefix / "lib" / PYTHON / "dist-packages"
+    site.mkdir(parents=True)
+    (prefix / "bin").mkdir()
+    shutil.copy(PROJECT / "scripts/minictr", prefix / "bin/minictr")
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PROJECT / "minictr", site / "minictr", ignore=ignore)
+    for name in PURE:
+        for file in importlib.metadata.files(name) or ():
+            if file.suffix == ".py":
+                (site / file).parent.mkdir(exist_ok=True)
+                shutil.copy(file.locate(), site / file)
+    for extension in debian_prctl():
+        shutil.copy(extension, site)
+    drop_in = prefix / "bin/singularity"
+    sys.path.insert(0, str(PROJECT))
+    from minictr.start import script_for
+
+    there = f"/usr/local/lib/{PYTHON}/dist-packages"
+    drop_in.write_text(script_for("singularity", f"/usr/bin/{PYTHON}", there, there))
+    drop_in.chmod(0o755)
+    compile_modules(site)
+    return prefix
+
+
+def compile_modules(site: Path) -> None:
+    """Compile them here by the machine's python3: the machine, which is emulated, takes minutes."""
+    tree = next(iter(sorted(BUILT.glob(f"build/root-{RELEASE}*"))), None)
+    if tree is None or os.geteuid():
+        return
+    command = [f"/usr/bin/{PYTHON}", "-m", "compileall", "-q", "--invalidation-mode"]
+    script = 'mount --bind "$1" "$2/mnt"; tree=$2; shift 2; exec chroot "$tree" "$@"'
+    subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", script, "sh", site, tree,
+         *command, "unchecked-hash", "-d", f"/usr/local/lib/{PYTHON}/dist-packages", "/mnt"],
+        check=True,
+    )  # fmt: skip
+
+
+def debian_prctl() -> list[Path]:
+    """python-prctl as the release has it: its extension is built for the machine's interpreter."""
+    tree = KEPT / f"{RELEASE}-prctl"
+    if not tree.exists():
+        KEPT.mkdir(exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=KEPT))
+        subprocess.run(
+            ["mmdebstrap", "--quiet", "--aptopt=Acquire::Check-Valid-Until \"false\"",
+             "--variant=extract", "--include=python3-prctl", RELEASE, part, mirror()],
+            check=True,
+        )  # fmt: skip
+        part.rename(tree)
+    return sorted((tree / "usr/lib/python3/dist-packages").glob("*prctl*.[ps][yo]"))
+
+
+def mirror() -> str:
+    """The Debian archive that this machine uses."""
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return next(line for line in lines if line.rstrip("/").endswith("/debian"))

@@ -1,0 +1,176 @@
+"""Has the kernel say which of its functions refused a call: kretprobes, tracefs.
+
+Two runs of the fault. function_graph tells which functions the refused system call goes through;
+then each of them gets a probe at its entry and one at its return, which make the tree of calls
+with every function's answer. Down from the system call, along the functions that returned its
+error, the deepest one is where the error was made.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+TRACING = Path("/sys/kernel/tracing")
+# What the report calls a call -> the kernel's function for it.
+ENTRIES = {
+    "clone": "__x64_sys_clone",
+    "mount": "__x64_sys_mount",
+    "mount_setattr": "__x64_sys_mount_setattr",
+    "pivot_root": "__x64_sys_pivot_root",
+    "umount2": "__x64_sys_umount",
+    "sethostname": "__x64_sys_sethostname",
+    "open": "do_sys_openat2",
+    "write": "ksys_write",
+    "mkdir": "__x64_sys_mkdir",
+    "newuidmap": "ksys_write",
+    "newgidmap": "ksys_write",
+    "ioctl": "__x64_sys_ioctl",
+}
+# They refuse nothing, and run all the time.
+NEVER = re.compile(
+    r"^_*(raw_|rcu|preempt|cond_|might|irq|mutex|down|up_|kmalloc|kmem|kfree|call_rcu|slab|blake2s|"
+    r"lruvec|mod_|memcg|obj_cgroup|find_vma?p_area|get_random|alloc_pages|fput|dput|lock|unlock)"
+)
+MOST = 300  # functions
+EVENT = re.compile(r" *([^ ]+)-(\d+) [^:]*: ([pr])\d+: \(([^)]*)\)(?: ret=(-?\d+))?")
+# Has the kernel record what a command and its children do, and nobody else.
+ONLY = """for file in set_ftrace_pid set_event_pid; do echo $$ >/sys/kernel/tracing/$file; done
+exec "$@" """
+
+
+def observe(step: dict, fault: Callable[[], object]) -> dict:
+    """{"chain": the functions from the system call to the one that refused, "asked": ...}."""
+    entry = ENTRIES.get(step["call"], "")
+    if not entry:
+        return {"chain": [], "why": f"nobody knows the kernel's entry for {step['call']}"}
+    if not (TRACING / "kprobe_events").exists():
+        subprocess.run(["mount", "-t", "tracefs", "tracefs", str(TRACING)], check=True)
+    program = step["call"] if step["call"].startswith("new") else ""
+    names = called(entry, -step["errno"], program, fault)
+    if not names:
+        return {"chain": [], "why": f"no {entry} ended with the step's error"}
+    return chain(probed(names, entry, fault), entry, -step["errno"], program)
+
+
+def called(entry: str, error: int, program: str, fault: Callable[[], object]) -> list[str]:
+    """The functions below the call of `entry` that gave the error."""
+    write("kprobe_events", f"r:oracle/end {entry} ret=$retval:s64")
+    write("set_graph_function", entry)
+    for name in ("funcgraph-proc", "function-fork", "event-fork"):
+        write(f"options/{name}", 1)
+    write("options/funcgraph-irqs", 0)
+    write("buffer_size_kb", 65536)
+    write("current_tracer", "function_graph")
+    write("events/oracle/enable", 1)
+    text = recorded(fault)
+    write("current_tracer", "nop")
+    write("set_graph_function", "")
+    clear()
+    return below(text, error, program)
+
+
+def below(text: str, error: int, program: str) -> list[str]:
+    """Of the output of function_graph: what ran between an entry and its end with the error."""
+    open_calls: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        found = re.match(r"\s*\d+\)\s+(\S+?)-(\d+)\s", line)
+        if not found:
+            continue
+        who = f"{found[1]}-{found[2]}"
+        names = open_calls.setdefault(who, [])
+        ended = re.search(r"/\* end: .*ret=(-?\d+)", line)
+        if ended:
+            fits = int(ended[1]) < 0 if program else int(ended[1]) == error
+            if fits and found[1].startswith(program):
+                return list(dict.fromkeys(names))[:MOST]
+            names.clear()
+        elif name := re.search(r"\|\s+([\w.]+)\(\)", line):
+            names.append(name[1])
+    return []
+
+
+def probed(names: list[str], entry: str, fault: Callable[[], object]) -> str:
+    """What the probes on those functions record of the fault made once more."""
+    for number, name in enumerate(dict.fromkeys([entry, *names])):
+        if NEVER.match(name):
+            continue
+        try:
+            write("kprobe_events", f"p:oracle/p{number} {name}", more=True)
+            write("kprobe_events", f"r:oracle/r{number} {name} ret=$retval:s32", more=True)
+        except OSError:  # it may not be probed: __kprobes, notrace, or two of that name
+            continue
+    # Record within the system call only: a launch makes a million of these events.
+    write("events/oracle/enable", 1)
+    write("events/oracle/p0/trigger", "traceon")
+    write("events/oracle/r0/trigger", f"traceoff if ret != {MOST}")
+    text = recorded(fault, on=0)
+    write("events/oracle/p0/trigger", "!traceon", more=True)
+    write("events/oracle/r0/trigger", "!traceoff", more=True)
+    clear()
+    return text
+
+
+def chain(text: str, entry: str, error: int, program: str) -> dict:
+    """The way from the entry to the deepest function that returned the error."""
+    stacks: dict[str, list[dict]] = {}
+    for line in text.splitlines():
+        found = EVENT.match(line)
+        if not found or not found[1].startswith(program):
+            continue
+        stack = stacks.setdefault(found[2], [{"name": "", "calls": []}])
+        if found[3] == "p":
+            stack.append({"name": found[4].split("+")[0], "calls": [], "ret": 0})
+            continue
+        name = found[4].rpartition("<- ")[2].split("+")[0].split("/")[0]
+        ended = returned(stack, name, int(found[5]))
+        if name == entry and ended and (ended["ret"] < 0 if program else ended["ret"] == error):
+            return described(ended)
+    return {"chain": [], "why": "the fault did not occur under the probes"}
+
+
+def returned(stack: list[dict], name: str, answer: int) -> dict | None:
+    """Take a function off the stack; what it called and never returned from did so unseen."""
+    if all(call["name"] != name for call in stack):
+        return None  # it was entered before the recording began
+    unseen: list[dict] = []
+    while (ended := stack.pop())["name"] != name:
+        unseen = [*ended["calls"], *unseen]
+    ended["calls"] += unseen
+    ended["ret"] = answer
+    stack[-1]["calls"].append(ended)
+    return ended
+
+
+def described(call: dict) -> dict:
+    """The chain, and what the last of it asked before it refused: (function, answer)."""
+    error, names = call["ret"], [call["name"]]
+    while inner := [one for one in call["calls"] if one["ret"] == error]:
+        call = inner[-1]
+        names.append(call["name"])
+    return {"chain": names, "asked": [[one["name"], one["ret"]] for one in call["calls"]]}
+
+
+def recorded(fault: Callable[[], object], on: int = 1) -> str:
+    write("trace", "")
+    write("tracing_on", on)
+    fault()
+    write("tracing_on", 0)
+    return (TRACING / "trace").read_text(errors="replace")
+
+
+def clear() -> None:
+    write("events/oracle/enable", 0)
+    write("kprobe_events", "")
+
+
+def write(name: str, value: object, more: bool = False) -> None:
+    """Write to a file of tracefs in one write(2); `more` keeps what it holds."""
+    descriptor = os.open(TRACING / name, os.O_WRONLY | (os.O_APPEND if more else os.O_TRUNC))
+    try:
+        os.write(descriptor, f"{value}\n".encode())
+    finally:
+        os.close(descriptor)
