@@ -186,6 +186,21 @@ def test_a_program_that_fails_by_itself_is_not_refused(why: Why, command: str) -
     assert answer.status == (2 if "nosuch" in command else 3)
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "minictr why -- ls /nosuch",
+        "mkdir -m 0 closed; minictr why -- find closed",
+        "mkdir -m 0 closed; minictr why -- cat closed/x",
+        "minictr why -- sh -c 'kill -9 $$'",
+        "minictr why -- sh -c 'ulimit -c 0; kill -11 $$'",
+    ],
+)
+def test_a_file_that_is_no_program_and_a_signal_are_the_programs_own(why: Why, script: str) -> None:
+    answer = why(script)
+    assert (answer["verdict"], answer["code"]) == ("own", None), answer.stderr
+
+
 def test_the_status_and_the_output_are_those_of_the_command(why: Why) -> None:
     done = why("minictr why -- sh -c 'echo once; echo said >&2'")
     assert (done.status, done.stdout, done["verdict"]) == (0, "once\n", "succeeded")

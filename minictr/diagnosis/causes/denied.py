@@ -40,7 +40,8 @@ def not_searchable(interview: Interview) -> Verdict:
 
     Fix, user: chmod u+x where the directory is your own.
 
-    Fix, administrator: setfacl -m u:USER:x DIRECTORY lets that user through and nobody else.
+    Fix, administrator: setfacl -m u:USER:x DIRECTORY lets that user through and nobody else. Where
+    the directory is one of PATH, nobody knows that the program is in it: leave it out.
 
     Not the cause: the mode of the program itself, which the kernel has not come to.
 
@@ -57,6 +58,8 @@ def not_searchable(interview: Interview) -> Verdict:
     fix, of_administrator = "", ""
     if outside and own:
         fix = f"chmod u+x {quoted(outside)}"
+    elif outside and interview.failure.call == "search":  # nobody knows that a program is there
+        fix = f"Take what lies in {printable(place.reached)} out of PATH."
     elif outside:
         of_administrator = f"setfacl -m u:{host.user}:x {quoted(outside)}"
     else:

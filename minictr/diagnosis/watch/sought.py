@@ -109,7 +109,8 @@ def _missing_file(choice: Choice, missed: tuple[Call, ...], command: list[str]) 
     if bound:
         failure = Failure(place, 0, Bind(*bound), "mount", bound, call.errno)
         return Sought(failure, program, call, here=True)
-    if {path, name} & set(command[1:]):
+    places = {path_of(one) for one in missed}
+    if len(places) > 1 and name in command[1:]:  # in one place alone any file is looked for
         failure = searched(place, process, missed)
         return Sought(failure, program, call, occurrence, needs_proof=True)
     return None

@@ -128,7 +128,12 @@ def _options(strace: Strace) -> list[str]:
         "-o",
         str(strace.directory / _FIFO),
     ]
-    options += ["-e", f"trace={calls}", "-e", "signal=none"]
+    options += [
+        "-e",
+        f"trace={calls}",
+        "-e",
+        "signal=!SIGCHLD",
+    ]  # else no death of a signal is told
     for path in strace.paths:
         options += ["-P", path]
     delay = f"inject={strace.held}:delay_exit={strace.wait * 1000}"

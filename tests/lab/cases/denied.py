@@ -60,6 +60,25 @@ CASES = [
     ),
     Case(
         "MC0618",
+        name="search-root",
+        as_root=True,
+        status=126,
+        script="""mkdir -m 0700 "$DIRECTORY/closed"
+            setpriv --reuid="$USER" --regid="$USER" --init-groups \
+                minictr exec --bind "$DIRECTORY:/data" --env PATH=/data/closed:/bin \
+                "$IMAGE" nosuch""",
+        proof=("/data/closed denies search",),
+        fix=("Take what lies in /data/closed out of PATH",),
+        repaired="""mkdir -m 0700 "$DIRECTORY/closed"; test -z "$ADMINISTRATOR_FIX"
+            setpriv --reuid="$USER" --regid="$USER" --init-groups \
+                minictr exec --bind "$DIRECTORY:/data" --env PATH=/bin "$IMAGE" true""",
+        near="""mkdir -m 0700 "$DIRECTORY/closed"
+            setpriv --reuid="$USER" --regid="$USER" --init-groups \
+                minictr exec --bind "$DIRECTORY:/data" --env PATH=/bin "$IMAGE" nosuch""",
+        instead="MC0602",
+    ),
+    Case(
+        "MC0618",
         name="root",
         as_root=True,
         status=126,
