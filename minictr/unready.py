@@ -91,9 +91,20 @@ def without_null(error: OSError) -> Refusal:
     if not stat.S_ISCHR(status.st_mode) or device != _NULL:
         kind = f"device {device[0]}:{device[1]}" if status.st_rdev else _kind(status.st_mode)
         proof = f"{opened}\nlstat(/dev/null): a {kind}, {mode}; the null device is 1:3"
-        fix = f"rm /dev/null && {_MAKE_NULL}"
+        fix = _with_null(stat.S_ISDIR(status.st_mode))
         return Refusal("MC0802", f"/dev/null is a {kind}", proof, "", fix)
     return _closed_null(opened, mode)
+
+
+def _with_null(directory: bool) -> str:
+    """What puts the device in the place of something else: a mount over it, a directory, a file."""
+    from minictr.diagnosis.probes.mountinfo import mount_of, mounts
+
+    mount = mount_of("/dev/null", mounts())
+    if mount and mount.point == "/dev/null":
+        return "umount /dev/null"
+    away = "mv /dev/null /dev/null.old" if directory else "rm /dev/null"
+    return f"{away} && {_MAKE_NULL}"
 
 
 def _closed_null(opened: str, mode: str) -> Refusal:

@@ -55,6 +55,29 @@ CASES = [
     Case(
         "MC0802",
         as_root=True,
+        name="directory",
+        prepare="changeable-dev; rm /dev/null; mkdir /dev/null",
+        script=AS_USER,
+        proof=("O_RDWR) = EISDIR", "a directory, mode 0755, uid 0"),
+        fix=("mv /dev/null /dev/null.old && mknod -m 666 /dev/null c 1 3",),
+        repaired=f'sh -c "$ADMINISTRATOR_FIX" && {AS_USER}',
+        near=f"rmdir /dev/null; mknod -m 666 /dev/null c 1 3; {AS_USER}",
+    ),
+    Case(
+        "MC0802",
+        as_root=True,
+        name="covered",
+        script=f"""touch "$DIRECTORY/other"; mount --bind "$DIRECTORY/other" /dev/null
+            {AS_USER}""",
+        proof=("O_RDWR) = EACCES", "a regular file, mode 0644"),
+        fix=("umount /dev/null",),
+        repaired=f"""touch "$DIRECTORY/other"; mount --bind "$DIRECTORY/other" /dev/null
+            sh -c "$ADMINISTRATOR_FIX" && {AS_USER}""",
+        near=f"mount --bind /dev/null /dev/null; {AS_USER}",
+    ),
+    Case(
+        "MC0802",
+        as_root=True,
         name="mode",
         prepare="changeable-dev; chmod 600 /dev/null",
         script=AS_USER,
