@@ -50,12 +50,12 @@ def stopped_call(error: OSError, directory: str) -> Refusal:
 def in_the_way(number: int, place: str, path: str) -> Refusal:
     """The refusal for what `path` itself is, or may not be, and not for the disk below it."""
     other = elsewhere() if place == CACHE else OTHER_OUTPUT
-    if number in (errno.EEXIST, errno.ENOTDIR, errno.ELOOP, errno.EISDIR):
+    if number == errno.ENOENT and place != CACHE:
+        return no_parent(place, os.path.dirname(path))
+    if number in (errno.EEXIST, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENOENT):
         directory = path if place == CACHE else os.path.dirname(path)
         refusal = no_directory(place, directory, other)
         return refusal or unknown(number, place, path, existing(path))
-    if number == errno.ENOENT and place != CACHE:
-        return no_parent(place, os.path.dirname(path))
     if number in (errno.EACCES, errno.EPERM):
         return closed(number, place, path, other)
     if number == errno.ENAMETOOLONG:

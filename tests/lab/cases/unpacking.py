@@ -97,6 +97,17 @@ CASES = [
     ),
     Case(
         "MC0136",
+        name="above",
+        script='ln -s "$DIRECTORY/gone" "$DIRECTORY/home"\n'
+        'MINICTR_CACHEDIR="$DIRECTORY/home/cache" minictr exec "$SIF" true',
+        proof=("readlink({directory}/home) = {directory}/gone",),
+        fix=("mkdir -p {directory}/gone",),
+        repaired='ln -s "$DIRECTORY/gone" "$DIRECTORY/home"; eval "$USER_FIX"\n'
+        'MINICTR_CACHEDIR="$DIRECTORY/home/cache" minictr exec "$SIF" true',
+        near='MINICTR_CACHEDIR="$DIRECTORY/home/cache" minictr exec "$SIF" true',
+    ),
+    Case(
+        "MC0136",
         name="file",
         script=f': >"$DIRECTORY/cache"; {IN_DIRECTORY}',
         proof=("stat({directory}/cache): a regular file, not a directory",),
