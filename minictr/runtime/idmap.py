@@ -24,6 +24,7 @@ KILLED, SILENT = "ended by signal", "no word, and status"
 _LAST_ID = (1 << 32) - 2  # 4294967295 is "no id"
 _LINES = 340  # of a map at most: user_namespaces(7)
 _FITTING = 120  # lines of any length: 33 bytes each at most, and a page has 4096
+_LONGEST = 4096  # bytes that are kept of what a helper says: its complaint comes first
 
 
 class MapIds(Step):
@@ -266,7 +267,7 @@ def _spawn(command: list[str]) -> tuple[list[str], int, int]:
 def _finish(command: list[str], pid: int, reader: int) -> CallError | None:
     said = b""
     while chunk := posix.read(reader, 4096):
-        said += chunk
+        said = (said + chunk)[:_LONGEST]
     posix.close(reader)
     _, status = posix.waitpid(pid, 0)
     if status == 0:
