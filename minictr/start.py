@@ -69,9 +69,9 @@ def failed(called_as: str, arguments: list[str], error: BaseException) -> int:
 
         return refusal_at_start(called_as, arguments, error)
     status = BUG if called_as == "minictr" else BUG_DROP_IN
-    if isinstance(error, (OSError, MemoryError, ImportError, RuntimeError)):
+    if hasattr(error, "errno") or isinstance(error, (MemoryError, ImportError, RuntimeError)):
         try:
-            reported = limited(called_as, arguments, error)
+            reported = stopped(called_as, arguments, error)
         except Exception:  # whatever is missing, it is missing for a report, too
             text = f"minictr: error: {type(error).__name__}: {str(error) or 'no memory is left'}\n"
             reported = posix.write(2, text.encode()) and status
@@ -81,15 +81,15 @@ def failed(called_as: str, arguments: list[str], error: BaseException) -> int:
     return status
 
 
-def limited(called_as: str, arguments: list[str], error: BaseException) -> int:
-    """Report an error that a limit of this process explains: the exit status, 0 for no such limit.
+def stopped(called_as: str, arguments: list[str], error: BaseException) -> int:
+    """Report a call that was refused, or a limit of this process: the exit status, 0 for neither.
 
     The report needs descriptors and memory, too. What is open above 2 has no use any more.
     """
     posix.closerange(3, 1024)
-    from minictr.cli.reports import shortage_at_start
+    from minictr.cli.reports import stopped_at_start
 
-    return shortage_at_start(called_as, arguments, error)
+    return stopped_at_start(called_as, arguments, error)
 
 
 def take_standard_descriptors() -> None:

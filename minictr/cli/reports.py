@@ -46,13 +46,31 @@ def refusal_at_start(called_as: str, arguments: list[str], refused: Refusal) -> 
     return write(name, _form(given), diagnose_refusal(refused), name.failure_status)
 
 
-def shortage_at_start(called_as: str, arguments: list[str], error: BaseException) -> int:
-    """Report the limit that an error came from which nobody expected; 0 where it is none."""
-    if not limit_behind(error):
+def stopped_at_start(called_as: str, arguments: list[str], error: BaseException) -> int:
+    """Report a call that was refused where nobody expected it, or the limit that it came from.
+
+    0 for another error: a mistake of our own, which a traceback tells best.
+    """
+    number = getattr(error, "errno", None)
+    if number is None and not limit_behind(error):
         return 0
-    wrapped = Refusal("MC0000", "minictr cannot go on", f"{type(error).__name__}: {error}")
+    proof = f"{type(error).__name__}: {error}"
+    if number is not None:
+        proof = f"{errno.errorcode.get(number, number)}: {_place(error)}\n{proof}"
+    wrapped = Refusal("MC0000", "minictr cannot go on", proof)
     wrapped.__cause__ = error
     return refusal_at_start(called_as, arguments, wrapped)
+
+
+def _place(error: BaseException) -> str:
+    """The line of minictr that made the call."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    if not frame:
+        return "minictr"
+    code = frame.tb_frame.f_code
+    return f"{code.co_name} in {code.co_filename.rpartition('/minictr/')[2]}:{frame.tb_lineno}"
 
 
 def refusal_of_a_command(name: Name, refused: Refusal) -> int:

@@ -17,6 +17,7 @@ from minictr.image.open import architecture_of
 from minictr.image.programs import find, unrunnable
 from minictr.image.refusals import printable, quoted
 from minictr.image.storage import stopped
+from minictr.image.tree import may
 from minictr.image.verdict import ended
 from minictr.refusal import Refusal
 
@@ -109,7 +110,7 @@ def refused(status: int, words: list[str], command: list[str]) -> Refusal:
             return stopped(number, os.path.dirname(path), OUTPUT, path)
     for line in words:
         found = UNREAD.match(line)
-        if found and not os.access(found[1], os.R_OK, effective_ids=True):
+        if found and not may(found[1], os.R_OK):
             return unreadable(found[1])
     said = " / ".join(words[-3:]) or "(no message)"
     return unrunnable(program, words) or Refusal(

@@ -7,7 +7,7 @@ import os
 import posix
 
 from minictr.image.lookup import denied, explain
-from minictr.image.tree import Tree, kind_of, resolve
+from minictr.image.tree import Tree, kind_of, may, resolve
 
 ENVIRONMENT = "/.singularity.d/env"
 RUNSCRIPT = "/.singularity.d/runscript"
@@ -97,7 +97,7 @@ def commands(text: str) -> str:
 def read(root: str, path: str) -> str:
     """The text of a file of the image; bytes that are not UTF-8 become surrogates."""
     found = resolve(root, path)
-    if not posix.access(found, posix.R_OK, effective_ids=True):
+    if not may(found, posix.R_OK):
         raise denied(path, found, posix.R_OK)
     with open(found, "rb") as file:
         text = file.read(LONGEST + 1)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import posix
 
 from minictr.image.lookup import denied
+from minictr.image.tree import may
 
 
 def check_directory(path: str) -> None:
     """Refuse a directory that this process cannot search; listing it is not needed."""
-    if not posix.access(path, posix.X_OK, effective_ids=True):
+    if not may(path, posix.X_OK):
         raise denied(path, path, posix.X_OK)

@@ -8,6 +8,7 @@ import stat
 
 from minictr.image.fuse import stopped_by_fuse
 from minictr.image.refusals import printable, quoted, refuse
+from minictr.image.tree import may
 from minictr.refusal import Refusal
 
 MAXSYMLINKS = 40  # include/linux/namei.h
@@ -83,7 +84,7 @@ def _walk(path: str) -> Refusal | None:
         reached = "/" if link[1].startswith("/") else reached
         pending += _components(link[1])
     right = posix.X_OK if stat.S_ISDIR(posix.stat(reached or ".").st_mode) else posix.R_OK
-    allowed = posix.access(reached or ".", right, effective_ids=True)
+    allowed = may(reached or ".", right)
     return None if allowed else denied(path, reached or ".", right)
 
 
@@ -93,7 +94,7 @@ def _stopped(
     """What it means that lstat(2) of `name` in `reached` failed."""
     directory = reached or "."
     proof = f"lstat(2) of {printable(_join(reached, name))}: {errno.errorcode[error.errno or 0]}"
-    if error.errno == errno.EACCES and not posix.access(directory, posix.X_OK, effective_ids=True):
+    if error.errno == errno.EACCES and not may(directory, posix.X_OK):
         return denied(path, directory, posix.X_OK)
     if error.errno in (errno.EACCES, errno.ENOTCONN):
         return stopped_by_fuse(path, directory, name, error.errno)

@@ -9,6 +9,7 @@ import stat
 
 from minictr.image.fuse import stopped_by_fuse
 from minictr.image.refusals import printable, quoted
+from minictr.image.tree import may
 from minictr.refusal import Refusal
 from minictr.value import Value
 
@@ -66,14 +67,14 @@ def no_directory(what: str, path: str, elsewhere: str) -> Refusal | None:
     if found.kind == "file":
         kind = KINDS.get(stat.S_IFMT(os.stat(found.at).st_mode), "device")
         cause, proof = f"{shown} is a {kind}", f"stat({shown}): a {kind}, not a directory"
-        own = os.access(os.path.dirname(found.at), os.W_OK | os.X_OK, effective_ids=True)
+        own = may(os.path.dirname(found.at), os.W_OK | os.X_OK)
         fix = f"mv {at} {quoted(found.at + '.old')}" if own else elsewhere
     elif found.kind == "dangling":
         target = os.path.normpath(os.path.join(os.path.dirname(found.at), os.readlink(found.at)))
         cause = f"{shown} is a symbolic link to {printable(target)}, which is missing"
         proof = f"readlink({shown}) = {printable(os.readlink(found.at))}; stat({shown}): ENOENT"
         nearest = obstacle(target)
-        own = nearest.kind == "missing" and os.access(nearest.at, os.W_OK, effective_ids=True)
+        own = nearest.kind == "missing" and may(nearest.at, os.W_OK)
         fix = f"mkdir -p {quoted(target)}" if own else elsewhere
     elif found.kind == "loop":
         cause = f"{shown} leads through more than 40 symbolic links"
@@ -106,7 +107,7 @@ def closed(number: int, what: str, path: str, elsewhere: str) -> Refusal:
         return immutable(what, at, elsewhere) or unknown(number, what, path, at)
     # To go on takes search, to make something writing as well, to list it reading, too.
     wanted = RIGHTS[: {"closed": 1, "directory": 3}.get(found.kind, 2)]
-    missing = [right for right in wanted if not os.access(at, right[0], effective_ids=True)]
+    missing = [right for right in wanted if not may(at, right[0])]
     if not missing:
         name = path.removeprefix(at).strip("/").partition("/")[0]
         return stopped_by_fuse(path, at, name, number) or unknown(number, what, path, at)

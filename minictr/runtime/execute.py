@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posix
 
+from minictr.image.tree import may
 from minictr.runtime import environment, seccomp, signals
 from minictr.runtime.files import execve, spawn
 from minictr.runtime.step import Process, Step
@@ -144,7 +145,7 @@ def search(name: str, path: str) -> str:
             seen = _EACCES if error.errno == _EACCES else seen
             continue
         if kind == 0o100000:
-            if posix.access(candidate, posix.X_OK, effective_ids=True):
+            if may(candidate, posix.X_OK):
                 return candidate
             seen = _EACCES
     raise CallError("search", (name, path), seen)

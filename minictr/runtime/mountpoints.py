@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import posix
 
-from minictr.image.tree import kind_of, resolve
+from minictr.image.tree import kind_of, may, resolve
 from minictr.refusal import Refusal
 from minictr.runtime.mounts import Bind, BindFile
 from minictr.runtime.places import Place, below
@@ -147,7 +147,7 @@ def _unreachable(target: str, root: str, error: OSError) -> Refusal:
     fix, where = "Choose another target.", str(error.filename or root + target)
     if error.errno == errno.EACCES:
         where = where.rpartition("/")[0]
-        if posix.access(where, posix.X_OK, effective_ids=True):  # what refuses lies in it: FUSE
+        if may(where, posix.X_OK):  # what refuses lies in it: FUSE
             codes.clear()
         elif posix.stat(where).st_uid == posix.geteuid():
             fix = f"chmod u+x {quoted(where)}"

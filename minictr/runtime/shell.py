@@ -10,6 +10,7 @@ from __future__ import annotations
 import posix
 import sys
 
+from minictr.image.tree import may
 from minictr.runtime.environment import ScriptExit
 from minictr.runtime.syscalls import CallError
 from minictr.runtime.variables import DEFAULT_PATH, LIBRARIES, PROMPT, SHELL_IDS, ids
@@ -166,7 +167,7 @@ def memory_file(name: str) -> int:
 
 def is_executable(path: str) -> bool:
     """Whether this process may execute the file; access(2)."""
-    return posix.access(path, posix.X_OK, effective_ids=True)
+    return may(path, posix.X_OK)
 
 
 def is_name(text: str) -> bool:

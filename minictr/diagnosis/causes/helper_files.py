@@ -13,6 +13,7 @@ from minictr.diagnosis.probes.mountinfo import mount_of, mounts
 from minictr.diagnosis.probes.walk import walk
 from minictr.diagnosis.values import Proof, Unknown, Verdict
 from minictr.image.refusals import quoted
+from minictr.image.tree import may
 
 _ST_NOEXEC = 8
 
@@ -114,4 +115,4 @@ def _closed(path: str) -> bool:
     """
     if posix.statvfs(path).f_flag & _ST_NOEXEC:
         return False
-    return not posix.access(path, posix.X_OK, effective_ids=True)
+    return not may(path, posix.X_OK)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import posix
+from threading import get_native_id
 
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.helpers import CAPABILITY
 from minictr.diagnosis.probes.mountinfo import mount_of, mounts
-from minictr.diagnosis.values import Excluded, Proof, Verdict
+from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.diagnosis.words import errno_name
 
 _ST_RDONLY = 1
@@ -87,8 +88,12 @@ def foreign(interview: Interview) -> Verdict:
         seen = f"readlink(/proc/self) is {shown}"
     except OSError as error:
         shown, seen = "", f"readlink(/proc/self): {errno_name(error.errno or 0)}"
+        if error.errno != errno.ENOENT:  # a procfs that lacks this process gives no other
+            return Unknown(seen)
     if shown == own:
         return Excluded(f"readlink(/proc/self) and getpid(2) are both {own}")
+    if own != str(get_native_id()) or not (shown.isdecimal() or seen.endswith("ENOENT")):
+        return Unknown(f"{seen}, getpid(2) gives {own}, and gettid(2) {get_native_id()}")
     return Proof(
         "/proc shows the processes of another PID namespace than the one minictr runs in",
         (f"{seen}, and getpid(2) gives {own}",),

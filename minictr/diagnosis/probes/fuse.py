@@ -9,6 +9,7 @@ import re
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.mountinfo import Mount
 from minictr.diagnosis.probes.ways import Way, mount_under, ways
+from minictr.image.tree import may
 
 _ENDED = (errno.EACCES, errno.ENOTCONN)
 
@@ -23,7 +24,7 @@ def fuse_mount(interview: Interview, number: int) -> tuple[Way, Mount] | None:
         if place.errno != number or number not in _ENDED or not place.name:
             continue
         above = (way.root + place.reached).rstrip("/") or "/"
-        if not posix.access(above, posix.X_OK, effective_ids=True):
+        if not may(above, posix.X_OK):
             continue
         point = point_of(way)
         mount = mount_under(interview, way, point)

@@ -6,6 +6,7 @@ import posix
 import stat
 
 from minictr.diagnosis.interview import Interview
+from minictr.image.tree import may
 from minictr.runtime.mounts import Bind, BindFile
 from minictr.runtime.places import below
 
@@ -42,4 +43,4 @@ def _covers(step: object, path: str) -> bool:
 
 def writable(directory: str) -> bool:
     """Whether the caller may make entries in a directory of the host."""
-    return posix.access(directory, posix.W_OK | posix.X_OK, effective_ids=True)
+    return may(directory, posix.W_OK | posix.X_OK)

@@ -10,6 +10,7 @@ import re
 from minictr.diagnosis.probes.program import MACHINES, seen_from
 from minictr.diagnosis.probes.walk import walk
 from minictr.host import read_fact
+from minictr.image.tree import may
 from minictr.value import Value
 
 _PT_LOAD, _PT_DYNAMIC = 1, 2
@@ -124,7 +125,7 @@ def _find(
             return f"the way to {path}: {place.end()}"
         if not place.found or not place.is_file():
             continue
-        if not posix.access(root + place.reached, posix.R_OK, effective_ids=True):
+        if not may(root + place.reached, posix.R_OK):
             return f"{place.reached} cannot be read"
         found = read_dynamic(root, place.reached)
         if found and found.kind == kind:

@@ -12,6 +12,7 @@ from minictr.diagnosis.probes.program import seen_from
 from minictr.diagnosis.probes.walk import Walk, walk
 from minictr.diagnosis.values import Excluded, Unknown
 from minictr.host import group_name
+from minictr.image.tree import may
 from minictr.value import Value
 
 _ST_NOEXEC = 8
@@ -77,7 +78,7 @@ def may_execute(interview: Interview, path: str, status: os.stat_result) -> bool
     if not status.st_mode & 0o111:
         return False
     if interview.host.uid:
-        return posix.access(path, posix.X_OK, effective_ids=True)
+        return may(path, posix.X_OK)
     return interview.request.fakeroot or bool(_bits(interview, status) & 1)
 
 

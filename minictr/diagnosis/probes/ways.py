@@ -11,6 +11,7 @@ from minictr.diagnosis.probes.mountinfo import Mount, mount_of, mounts
 from minictr.diagnosis.probes.walk import Walk, walk
 from minictr.diagnosis.values import Excluded, Unknown
 from minictr.host import Fact, read_fact
+from minictr.image.tree import may
 from minictr.runtime.mounts import ROOT
 from minictr.value import Value
 
@@ -76,7 +77,7 @@ def allows(interview: Interview, way: Way, path: str, status: posix.stat_result,
     """
     host = interview.host
     if host.uid or not interview.failure.witness:
-        return posix.access((way.root + path) or "/", mode, effective_ids=True)
+        return may((way.root + path) or "/", mode)
     bits = status.st_mode
     if status.st_uid == host.uid:
         bits >>= 6
