@@ -23,10 +23,9 @@ class Answer:
         self.status, self.stdout, self.stderr = status, stdout, stderr
         lines = [line for line in stderr.splitlines() if line.startswith('{"')]
         self.report: dict[str, object] = json.loads(lines[-1]) if lines else {}
-        self.diagnosis = self.report.get("diagnosis") or {}
-        assert isinstance(self.diagnosis, dict)
-        if self.diagnosis:
-            SCHEMA.validate(self.diagnosis)
+        diagnosis = self.report.get("diagnosis")
+        self.diagnosis: dict[str, object] = diagnosis if isinstance(diagnosis, dict) else {}
+        _ = self.diagnosis and SCHEMA.validate(self.diagnosis)
         proof = self.diagnosis.get("proof", [])
         self.words = "\n".join([str(self.diagnosis.get("cause")), *proof])
 
