@@ -11,7 +11,7 @@ MODULES = (
     "outer_filter", "sysctls", "limits", "used_up", "chroot", "root_cover", "unmapped",
     "pid_namespace",
     "fork", "sizes",
-    "apparmor",
+    "apparmor", "selinux",
     "real_ids", "subids", "helper_files", "helper_formats", "procfs", "callers", "sources",
     "helpers", "setuid", "file_capabilities", "capabilities", "maps", "loopback",
     "mounts", "apparmor_mounts", "landlock", "mount_table", "pivot", "file_size",
