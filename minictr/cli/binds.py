@@ -64,7 +64,8 @@ def bad_option(option: str) -> Refusal:
     """What is to be said of an option that is neither ro nor rw."""
     if option.startswith(NOT_YET):
         return wrong(f"the bind option {option} is refused: no image can be bound from", "")
-    return wrong(f"{option} is not a valid bind option", "Use ro or rw.")
+    fix = "Use ro or rw; a `:` in a path is written `\\:`." if "/" in option else "Use ro or rw."
+    return wrong(f"{option or repr(option)} is not a valid bind option", fix)
 
 
 def checked(bind: Bind) -> Bind:

@@ -42,6 +42,7 @@ def test_a_bind_specification_gives_binds(text: str, binds: list[Bind]) -> None:
     ("text", "cause"),
     [
         ("/a:/b:zz", "zz is not a valid bind option"),
+        ("/a:/b:", "'' is not a valid bind option"),
         ("/a:/b:ro:x", "wrong bind syntax: /a:/b:ro:x"),
         ("/a:b", "the bind target b is not an absolute path"),
         (":/b", "a bind has no source: :/b"),
@@ -93,6 +94,12 @@ def test_a_bad_mount_is_refused_by_what_is_wrong_in_it(text: str, cause: str) ->
         read_mounts(text, "/here")
     assert caught.value.code == "MC0445"
     assert caught.value.cause.startswith(cause)
+
+
+def test_a_colon_in_a_path_is_said_to_need_an_escape() -> None:
+    with pytest.raises(Refusal) as refused:
+        read_binds("/a:b:/c", "/here")
+    assert r"`\:`" in refused.value.fix
 
 
 def test_home_has_a_source_and_a_place_inside() -> None:

@@ -177,6 +177,7 @@ def _source(interview: Interview) -> Walk | None:
 
 def _create(interview: Interview, place: Walk) -> str:
     look = f"Correct the path: `ls {quoted(place.reached)}` lists what is there."
-    if place.errno != errno.ENOENT or place.link or not writable(place.reached):
+    of_kernel = place.reached.startswith("/proc/")  # its modes promise what mkdir(2) does not keep
+    if place.errno != errno.ENOENT or place.link or of_kernel or not writable(place.reached):
         return look
     return f"mkdir -p {quoted(place.path)}\n{look}"

@@ -89,7 +89,7 @@ def on_a_file(interview: Interview) -> Verdict:
 )
 def behind_a_closed_directory(interview: Interview) -> Verdict:
     r"""The mount point lies behind a directory, of the image or of what another bind shows, that
-    this user may not search. Whether it is there cannot even be seen.
+    this user may not search. Whether it is there cannot even be seen. So it is with --workdir.
 
     Reproduction (root makes the directory, an ordinary user starts the launch):
 
@@ -106,11 +106,12 @@ def behind_a_closed_directory(interview: Interview) -> Verdict:
     Sources: path_resolution(7), "Step 2"; user_namespaces(7), "Capabilities".
     """
     for way in ways(interview):
-        found = closed(interview, way) if way.inside else None
+        made = interview.failure.call != "mount"  # for --workdir, on the host
+        found = closed(interview, way) if way.inside or made else None
         if found is None:
             continue
         path, status = found
-        if reaches(interview, status) is not False:
+        if way.inside and reaches(interview, status) is not False:
             return Unknown(f"behind {path} the launcher cannot look")
         host = interview.host
         return Proof(

@@ -166,4 +166,18 @@ CASES = [
             eval "$USER_FIX"; minictr exec --bind /usr:/closed/host "$IMAGE" true'""",
         near=_CLOSED + 'runuser -u "$USER" -- minictr exec --bind /usr:/closed "$IMAGE" true',
     ),
+    Case(
+        "MC0436",
+        name="workdir",
+        script='mkdir -m 0700 "$DIRECTORY/closed"; runuser -u "$USER" -- '
+        'minictr exec --contain --workdir "$DIRECTORY/closed" "$IMAGE" true',
+        as_root=True,
+        proof=("{directory}/closed denies search", "mode 0700; the caller is {user} ({uid})"),
+        fix=("Choose a path outside of {directory}/closed.",),
+        repaired='mkdir -m 0700 "$DIRECTORY/closed"; runuser -u "$USER" -- '
+        'minictr exec --contain --workdir "$DIRECTORY" "$IMAGE" true',
+        near='mkdir -m 0755 "$DIRECTORY/closed"; runuser -u "$USER" -- '
+        'minictr exec --contain --workdir "$DIRECTORY/closed" "$IMAGE" true',
+        instead="MC0431",
+    ),
 ]

@@ -15,6 +15,15 @@ CASES = [
     ),
     Case(
         "MC0401",
+        name="proc",  # the fix makes no directory there
+        script='minictr exec --bind /proc/self/fd/99:/data "$IMAGE" true',
+        proof=("/data does not exist: /proc/self/fd/99",),
+        fix=("Correct the path: `ls /proc/",),
+        repaired='test -z "$USER_FIX"; minictr exec --bind /proc/self/fd/0:/data "$IMAGE" true',
+        near='minictr exec --bind /proc/self/fd/0:/data "$IMAGE" true',
+    ),
+    Case(
+        "MC0401",
         name="link",
         script="""ln -s /nosuch/place "$DIRECTORY/data"
             minictr exec --bind "$DIRECTORY/data:/data" "$IMAGE" true""",
