@@ -118,6 +118,8 @@ def _kept_descriptors(request: Request) -> tuple[int, ...]:
 def _build(
     request: Request, tree: Tree, host: Host, cache: str, warning: str
 ) -> tuple[tuple[Step, ...], list[str]]:
+    if request.writable:
+        _refuse_what_is_unpacked(request, tree)
     found = places(request, host)
     files = identity.files(request, tree, host, home_of(request, host))
     found += [
@@ -148,7 +150,7 @@ def _root(
     """The steps that make the root, and the words that say why these."""
     new = host.kernel >= MOUNT_SETATTR
     if request.writable:
-        return (_writable_root(request, tree, new),), "the directory itself, writable"
+        return (BindRoot(tree.root, False, new),), "the directory itself, writable"
     # Root of the container may remount: a bind of the cache's tree would become writable.
     exposed = request.fakeroot and tree.kind != "directory"
     if not (missing or request.writable_tmpfs or exposed):
@@ -182,8 +184,8 @@ def _no_overlay(tree: Tree, host: Host) -> str:
     return f"{inner} is a mount inside the image" if inner else ""
 
 
-def _writable_root(request: Request, tree: Tree, new: bool) -> BindRoot:
-    """The directory itself; what was unpacked from a file is the cache's, for later launches."""
+def _refuse_what_is_unpacked(request: Request, tree: Tree) -> None:
+    """Only a directory is written to: what was unpacked from a file is kept for later launches."""
     if tree.kind != "directory":
         raise Refusal(
             "MC0440",
@@ -191,7 +193,6 @@ def _writable_root(request: Request, tree: Tree, new: bool) -> BindRoot:
             f"it is of the kind {tree.kind}",
             "Use --writable-tmpfs, or unpack it into a directory.",
         )
-    return BindRoot(tree.root, False, new)
 
 
 def _skeleton(tree: Tree, missing: list[Place]) -> MakeSkeleton:

@@ -36,6 +36,16 @@ CASES = [
         repaired='minictr exec --writable-tmpfs "$SIF" true',
         near='minictr exec --writable "$IMAGE" true',
     ),
+    Case(  # It comes before what the unpacked tree lacks: nobody is to make that in the cache.
+        "MC0440",
+        name="bind",
+        script='minictr exec --writable --bind /usr:/nosuch "$SIF" true',
+        proof=("it is of the kind sif",),
+        fix=("Use --writable-tmpfs",),
+        repaired='minictr exec --writable-tmpfs --bind /usr:/nosuch "$SIF" true',
+        near='minictr exec --writable --bind /usr:/nosuch "$IMAGE" true',
+        instead="MC0439",
+    ),
     Case(
         "MC0441",
         proof=("{image}/inner is a mount inside the image",),
