@@ -58,8 +58,8 @@ def restore(blocked: set[int]) -> None:
 
 def hand_over(payload: int) -> None:
     """Send a new payload what came for it before it was there, from the terminal as well."""
-    for number in _signal.sigpending() & FORWARDED:  # type: ignore[attr-defined]
-        posix.kill(payload, number)
+    while came := _signal.sigtimedwait(FORWARDED, 0):  # type: ignore[attr-defined]
+        posix.kill(payload, came.si_signo)
 
 
 def supervise(payload: int, everyone: bool = False) -> int:
