@@ -24,15 +24,15 @@ ENTRIES = {
     "umount2": "__x64_sys_umount",
     "sethostname": "__x64_sys_sethostname",
     "open": "do_sys_openat2",
-    "write": "ksys_write",
+    "write": "__x64_sys_write",
     "mkdir": "__x64_sys_mkdir",
-    "newuidmap": "ksys_write",
-    "newgidmap": "ksys_write",
+    "newuidmap": "__x64_sys_write",
+    "newgidmap": "__x64_sys_write",
     "ioctl": "__x64_sys_ioctl",
 }
 # They refuse nothing, and run all the time.
 NEVER = re.compile(
-    r"^_*(raw_|rcu|preempt|cond_|might|irq|mutex|down|up_|kmalloc|kmem|kfree|call_rcu|slab|blake2s|"
+    r"^_*(raw_|rcu|preempt|cond_|might|irq|mutex|down|up_|kmalloc|kmem|kfree|call_rcu|map_id|slab|blake2s|"
     r"lruvec|mod_|memcg|obj_cgroup|find_vma?p_area|get_random|alloc_pages|fput|dput|lock|unlock)"
 )
 MOST = 300  # functions

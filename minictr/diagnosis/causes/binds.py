@@ -77,7 +77,8 @@ def bind_source_denied(interview: Interview) -> Verdict:
 
     Not the cause: the mode of the source itself. A directory of mode 0000 can be bound.
 
-    Sources: mount(2), EACCES; path_resolution(7), "Step 2"; user_namespaces(7), "Capabilities".
+    Sources: mount(2), EACCES; path_resolution(7), "Step 2"; user_namespaces(7), "Capabilities";
+    fs/namei.c, generic_permission.
     """
     place = _source(interview)
     if place is None:

@@ -45,7 +45,8 @@ def no_user_namespaces(interview: Interview) -> Verdict:
     Not the cause: a full disk, whatever ENOSPC is called; CAP_SYS_ADMIN, as root gets ENOSPC too;
     kernel.unprivileged_userns_clone, which is a sysctl of Debian kernels and gives EPERM.
 
-    Sources: namespaces(7), "The /proc/sys/user directory"; kernel/ucount.c, inc_ucount.
+    Sources: namespaces(7), "The /proc/sys/user directory"; kernel/user_namespace.c,
+    create_user_ns, which asks kernel/ucount.c, inc_ucount.
     """
     return _limit(interview, "user")
 
@@ -75,7 +76,9 @@ def no_namespaces_of_a_kind(interview: Interview) -> Verdict:
 
     Not the cause: the limit on user namespaces, which is another sysctl; a full disk.
 
-    Sources: namespaces(7), "The /proc/sys/user directory"; kernel/ucount.c, inc_ucount.
+    Sources: namespaces(7), "The /proc/sys/user directory"; kernel/nsproxy.c,
+    create_new_namespaces, and for each kind copy_mnt_ns, copy_pid_ns, copy_ipcs, copy_utsname and
+    copy_net_ns, which ask kernel/ucount.c, inc_ucount.
     """
     kinds = [kind for kind in interview.plan.enter[0].__dict__["kinds"] if kind != "user"]
     verdicts = [_limit(interview, kind) for kind in kinds]

@@ -104,7 +104,8 @@ def proc_atime(interview: Interview) -> Verdict:
     Not the cause: mounts on top of /proc, which give the same errno and the same words; a missing
     capability.
 
-    Sources: fs/namespace.c, mnt_already_visible (MNT_LOCK_ATIME); mount(8); fsmount(2).
+    Sources: fs/namespace.c, path_mount, and there mnt_already_visible (MNT_LOCK_ATIME); mount(8);
+    fsmount(2).
     """
     found = _shown(interview)
     if not isinstance(found, tuple):
