@@ -43,7 +43,7 @@ def as_json(diagnosis: Diagnosis, status: int) -> str:
         "happened": diagnosis.happened,
         "status": status,
         "cause": proof.cause if proof else None,
-        "proof": list(proof.seen) if proof else [],
+        "proof": [fact for fact in proof.seen if fact] if proof else [],
         "fix": {
             "user": _remedies(proof.fix_user) if proof else [],
             "administrator": _remedies(proof.fix_administrator) if proof else [],
