@@ -79,7 +79,8 @@ def test_a_signal_in_the_very_first_instant_is_not_lost(start: Start, options: l
 def test_a_launcher_that_is_told_to_stop_stops_the_payload_too(
     start: Start, descendants: Family, eventually: Callable[..., None]
 ) -> None:
-    process = start("echo up; exec cat")
+    # A group of its own, as a shell's job has: the kernel stops nothing in an orphaned one.
+    process = start("echo up; exec cat", process_group=0)
     assert first_line(process) == "up\n"
     payload = payload_in(descendants(process.pid))
     process.send_signal(signal.SIGTSTP)
