@@ -73,7 +73,8 @@ def failed(called_as: str, arguments: list[str], error: BaseException) -> int:
         try:
             reported = stopped(called_as, arguments, error)
         except Exception:  # whatever is missing, it is missing for a report, too
-            text = f"minictr: error: {type(error).__name__}: {str(error) or 'no memory is left'}\n"
+            said = "no memory is left" if isinstance(error, MemoryError) else str(error)
+            text = f"minictr: error: {type(error).__name__}: {said}\n"
             reported = posix.write(2, text.encode()) and status
         if reported:
             return status

@@ -7,6 +7,8 @@ import posix
 import pwd
 import stat
 
+from minictr.image.refusals import quoted
+
 
 def rights(status: posix.stat_result | None) -> str:
     """Kind, owner, group and mode."""
@@ -31,3 +33,12 @@ def group_name(gid: int) -> str:
         return f"{grp.getgrgid(gid).gr_name} ({gid})"
     except KeyError:
         return str(gid)
+
+
+def let_through(user: str, directory: str) -> str:
+    """The command that lets a user search a directory of the host, and takes nothing away.
+
+    An entry of the user's own replaces what the group or everybody else may do: acl(5).
+    """
+    letters = "rx" if posix.access(directory, posix.R_OK) else "x"
+    return f"setfacl -m u:{quoted(user)}:{letters} {quoted(directory)}"

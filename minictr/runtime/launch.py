@@ -18,7 +18,7 @@ from minictr.runtime.environment import ScriptExit
 from minictr.runtime.execute import Execute
 from minictr.runtime.files import fork
 from minictr.runtime.step import Process, Step
-from minictr.runtime.syscalls import CallError
+from minictr.runtime.syscalls import CallError, clone3_is_final
 from minictr.value import Value
 
 TYPE_CHECKING = False
@@ -109,7 +109,8 @@ def launch(plan: Plan, trace: Trace | None = None) -> Exit | Failure:
 
 def spawns(plan: Plan) -> bool:
     """Whether PID 1 takes the last steps and spawns the payload, instead of forking for them."""
-    return bool(plan.init) and all(step.by_init() for step in plan.execute)
+    takes_them = bool(plan.init) and all(step.by_init() for step in plan.execute)
+    return takes_them and not clone3_is_final()
 
 
 def dismiss(failure: Failure) -> None:

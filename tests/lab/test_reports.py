@@ -135,6 +135,16 @@ def test_a_fault_that_is_not_in_the_catalogue_is_not_known(lab: Lab, name: str) 
     assert "Traceback" not in outcome.stderr
 
 
+def test_a_filter_older_than_clone3_stops_nothing(lab: Lab) -> None:
+    unfiltered = '--security seccomp:unconfined "$IMAGE" true'  # our own filter answers ENOSYS
+    outcome = lab.run(
+        f"""filtered --refuse clone3 -- minictr plan {unfiltered}
+            filtered --refuse clone3 -- minictr exec {unfiltered}"""
+    )
+    assert outcome.status == 0, outcome.stderr
+    assert "\nexecute   payload; " in outcome.stdout
+
+
 # (arguments of exec, the first line that clients look for)
 DROP_IN = {
     '"$IMAGE" nosuch': 'FATAL:   "nosuch": executable file not found in $PATH',

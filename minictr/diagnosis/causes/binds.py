@@ -10,7 +10,7 @@ from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.inside import writable
 from minictr.diagnosis.probes.walk import Walk, walk
 from minictr.diagnosis.probes.ways import Way, closed
-from minictr.diagnosis.rights import rights
+from minictr.diagnosis.rights import let_through, rights
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.image.refusals import quoted
 from minictr.runtime.mounts import ROOT
@@ -93,7 +93,7 @@ def bind_source_denied(interview: Interview) -> Verdict:
         f"{path} denies search, so {place.path} cannot be bound",
         (f"{path}: {rights(status)}; the caller is {host.user} ({host.uid})",),
         fix_user=f"chmod u+x {quoted(path)}" if own else _without_it(interview),
-        fix_administrator="" if own else f"setfacl -m u:{host.user}:x {quoted(path)}",
+        fix_administrator="" if own else let_through(host.user, path),
     )
 
 

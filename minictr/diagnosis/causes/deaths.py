@@ -31,13 +31,14 @@ _SHOWN = 12  # names of calls in one line
 
 @cause(
     "MC0643",
-    "SIGSYS ended the command, which the seccomp profile sends for some calls",
+    "SIGSYS ended the command: the seccomp profile sends it for some calls, or a process sent it",
     stops=(_STEP,),
 )
 def killed_by_the_profile(interview: Interview) -> Verdict:
     r"""The profile ends a process that makes one of the calls it names, where others give an errno;
-    the signal is SIGSYS, which nothing else gives but a kill(2) with it. The kernel tells a parent
-    the signal and no more: which call it was stands in its log, which root reads.
+    the signal is SIGSYS. Any process of the user can send that by kill(2), too. The kernel tells a
+    parent the signal and no more: that it was the filter, and for which call, stands in its log,
+    which root reads.
 
     Reproduction (an ordinary user):
 
@@ -49,7 +50,8 @@ def killed_by_the_profile(interview: Interview) -> Verdict:
     Fix, user: allow the call in the profile; with the action SCMP_ACT_ERRNO in place of
     SCMP_ACT_KILL_PROCESS the command itself says what it could not do.
 
-    Fix, administrator: journalctl -k --grep type=1326 shows the number of the call.
+    Fix, administrator: journalctl -k --grep type=1326 shows the number of the call; where it has
+    no line for the command, a process sent the signal.
 
     Not the cause: a fault of the command, for which there are other signals.
 
@@ -70,10 +72,11 @@ def killed_by_the_profile(interview: Interview) -> Verdict:
     if not calls:
         return Excluded(f"{path} ends nobody")
     return Proof(
-        f"SIGSYS ended {_command(interview)}: {path} sends it for {calls}",
+        f"SIGSYS ended {_command(interview)}: {path} sends it for {calls}; else a process sent it",
         (
             "the wait status is that of signal 31 (SIGSYS)",
             "/proc/self/status: Seccomp_filters 0, so that the profile's filter is the only one",
+            "what tells the two apart: the kernel's log has a line type=1326 for the profile's",
         ),
         fix_user=f"Allow in {path} what the command calls; SCMP_ACT_ERRNO as the action has the "
         "command say which call that is.",
@@ -138,8 +141,11 @@ def larger_than_the_limit(interview: Interview) -> Verdict:
     stops=(_STEP,),
 )
 def out_of_time(interview: Interview) -> Verdict:
-    """A process that has computed for as long as RLIMIT_CPU allows gets SIGXCPU, and SIGKILL at the
-    hard limit. Batch systems and login servers set it.
+    """A process that has computed for as long as RLIMIT_CPU allows gets SIGXCPU. Batch systems and
+    login servers set it.
+
+    At the hard limit the signal is SIGKILL, which says nothing: it looks the same whoever sent it,
+    and the time of the one process that it ended is gone with it. Of a SIGKILL nothing is said.
 
     Reproduction (an ordinary user):
 
@@ -154,29 +160,26 @@ def out_of_time(interview: Interview) -> Verdict:
 
     Sources: getrlimit(2), RLIMIT_CPU; kernel/time/posix-cpu-timers.c, check_process_timers.
     """
-    number = _signal(interview)
-    if number not in (_SIGXCPU, _SIGKILL):
+    if _signal(interview) != _SIGXCPU:
         return None
     soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    limit = soft if number == _SIGXCPU else hard
-    if limit == resource.RLIM_INFINITY:
+    if soft == resource.RLIM_INFINITY:
         return Excluded("getrlimit(RLIMIT_CPU) is unlimited")
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = used.ru_utime + used.ru_stime
-    if seconds < _TICKS * limit:
-        return Excluded(f"it computed for {seconds:.1f} seconds, and {limit} are allowed")
+    if seconds < _TICKS * soft:
+        return Excluded(f"it computed for {seconds:.1f} seconds, and {soft} are allowed")
     user, fix, of_administrator = interview.host.user, "", ""
-    if hard == resource.RLIM_INFINITY or (number == _SIGXCPU and hard > soft):
-        most = "unlimited" if hard == resource.RLIM_INFINITY else str(hard)
-        fix = f"ulimit -S -t {most} && {again(interview.request)}"
-    else:
+    most = "unlimited" if hard == resource.RLIM_INFINITY else str(hard)
+    if hard == soft:
         of_administrator = f"Raise the limit cpu of {user} in /etc/security/limits.conf."
-    name = "SIGXCPU" if number == _SIGXCPU else "SIGKILL"
+    else:
+        fix = f"ulimit -S -t {most} && {again(interview.request)}"
     return Proof(
-        f"{_command(interview)} has used up its limit of {limit} seconds of processor time",
+        f"{_command(interview)} has used up its limit of {soft} seconds of processor time",
         (
-            f"getrlimit(RLIMIT_CPU): {soft} seconds, at most {hard if hard > 0 else 'unlimited'}",
-            f"the wait status is that of {name}; the container has computed for {seconds:.0f} s",
+            f"getrlimit(RLIMIT_CPU): {soft} seconds, at most {most}",
+            f"the wait status is that of SIGXCPU; the container has computed for {seconds:.0f} s",
         ),
         fix_user=fix,
         fix_administrator=of_administrator,

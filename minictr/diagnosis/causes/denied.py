@@ -12,6 +12,7 @@ from minictr.diagnosis.probes.command import programs
 from minictr.diagnosis.probes.inside import host_path
 from minictr.diagnosis.probes.permission import Denied, first_denied, whose
 from minictr.diagnosis.probes.program import Program
+from minictr.diagnosis.rights import let_through
 from minictr.diagnosis.values import Excluded, Proof, Verdict
 from minictr.image.refusals import printable, quoted
 
@@ -61,7 +62,7 @@ def not_searchable(interview: Interview) -> Verdict:
     elif outside and interview.failure.call == "search":  # nobody knows that a program is there
         fix = f"Take what lies in {printable(place.reached)} out of PATH."
     elif outside:
-        of_administrator = f"setfacl -m u:{host.user}:x {quoted(outside)}"
+        of_administrator = let_through(host.user, outside)
     else:
         fix = f"Set the mode of {printable(place.reached)} where the image is built."
     return Proof(

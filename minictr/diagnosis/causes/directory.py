@@ -10,7 +10,7 @@ from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.inside import host_path, writable
 from minictr.diagnosis.probes.walk import Walk, walk
 from minictr.diagnosis.probes.ways import closed, reaches, ways
-from minictr.diagnosis.rights import rights
+from minictr.diagnosis.rights import let_through, rights
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.image.refusals import quoted
 
@@ -128,7 +128,7 @@ def closed_directory(interview: Interview) -> Verdict:
             f"{path} in the container denies search, so nothing can start in {way.place.path}",
             (f"{path}: {rights(status)}; the caller is {host.user} ({host.uid})",),
             fix_user=again(interview.request, without=("--pwd", "--cwd")),
-            fix_administrator=f"setfacl -m u:{host.user}:x {quoted(outside)}" if outside else "",
+            fix_administrator=let_through(host.user, outside) if outside else "",
         )
     return Unknown("the container's directories cannot be seen")
 

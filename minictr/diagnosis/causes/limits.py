@@ -100,8 +100,7 @@ def _limit(interview: Interview, kind: str) -> Verdict:
     again_without = ""
     if can_go_without(interview.request, kind):
         again_without = again(interview.request, WITHOUT[kind])
-    lines = sysctl_files(interview.host, key)
-    files = tuple(line for line in lines if line.rpartition("=")[2].strip() == "0")
+    files = sysctl_files(interview.host, key, "0")
     fix = f"sysctl -w {key}={usual(interview, kind)}"
     if files:
         fix += f"\nChange it in {files[0].partition(':')[0]}, too: that file sets it at each start."

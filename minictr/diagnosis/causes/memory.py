@@ -16,7 +16,8 @@ _SIGKILL = 9
 
 @cause(
     "MC0646",
-    "the kernel ended the command for want of memory",
+    "SIGKILL ended the command, and the kernel ended a process of its control group for want of "
+    "memory",
     stops=(RunPayload.__name__,),
 )
 def out_of_memory(interview: Interview) -> Verdict:
@@ -25,7 +26,9 @@ def out_of_memory(interview: Interview) -> Verdict:
     launch with the one before.
 
     A SIGKILL looks the same whoever sent it, so that the count before is needed. Reading it would
-    cost every launch a little; -v asks for it. Without -v nothing is said.
+    cost every launch a little; -v asks for it. Without -v nothing is said. With it the count says
+    that a process of the group was killed while the command ran, and not which: the kernel's log,
+    which root reads, has its number and name.
 
     Reproduction (root; in-cgroup is in tests/lab/tools):
 
@@ -55,18 +58,19 @@ def out_of_memory(interview: Interview) -> Verdict:
     if now <= step.killed_before:
         return Excluded(f"the counter oom_kill has stayed at {now}")
     name, limited = printable(step.command), limits()
-    whom = name if code < 0 else f"a process of {name}"
-    where = f"the control group {limited[0][0].path} has" if limited else "this machine has"
-    fix = ""
+    how = "SIGKILL ended" if code < 0 else "a status of SIGKILL came from"
+    where, fix = "this machine has", ""
     if limited:
         group, file = limited[0]
+        where = f"the control group {group.path} has"
         fix = f"echo {2 * group.limit} >{group.path}/{file}"
     return Proof(
-        f"the kernel ended {whom} for want of memory, of which {where} too little",
+        f"{how} {name}, and the kernel ended a process for want of memory: {where} too little",
         (
             f"the counter oom_kill of the launcher's control group: {step.killed_before} before "
             f"the launch, {now} after it",
             *(f"{group.path}/{file} reads {group.limit}" for group, file in limited[:1]),
+            f"what tells whether that was {name}: the kernel's log has a line 'Killed process'",
         ),
         fix_user=f"Have {name} use less memory.",
         fix_administrator=fix,

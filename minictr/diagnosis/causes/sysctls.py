@@ -57,8 +57,7 @@ def switched_off(interview: Interview) -> Verdict:
         return Excluded(f"{_PATH} reads {value}")
     if _is_root_of_the_machine(interview):
         return Excluded(f"{_PATH} reads 0, which does not concern root")
-    lines = sysctl_files(interview.host, _KEY)
-    files = tuple(line for line in lines if line.rpartition("=")[2].strip() == "0")
+    files = sysctl_files(interview.host, _KEY, "0")
     fix = f"sysctl -w {_KEY}=1"
     if files:
         fix += f"\nChange it in {files[0].partition(':')[0]}, too: that file sets it at each start."

@@ -54,8 +54,8 @@ def distribution(os_release: str) -> tuple[str, ...]:
     return (values.get("ID", ""), *values.get("ID_LIKE", "").split())
 
 
-def sysctl_files(host: Host, key: str) -> tuple[str, ...]:
-    """The lines of the sysctl configuration that set `key`: "FILE: line"."""
+def sysctl_files(host: Host, key: str, value: str = "") -> tuple[str, ...]:
+    """The lines that set `key` at start-up, to `value` where that is given: "FILE: line"."""
     import os
 
     paths = ["/etc/sysctl.conf"]
@@ -68,7 +68,8 @@ def sysctl_files(host: Host, key: str) -> tuple[str, ...]:
     found = []
     for path in paths:
         for line in host.fact(path).text.splitlines():
-            name = line.partition("=")[0].strip().lstrip("-").replace("/", ".")
-            if name == key:
+            name, _, given = line.partition("=")
+            known = name.strip().lstrip("-").replace("/", ".") == key
+            if known and given.strip() == (value or given.strip()):
                 found.append(f"{path}: {line.strip()}")
     return tuple(found)

@@ -102,7 +102,11 @@ CASES = [
     Case(
         "MC0643",
         status=159,
-        proof=("SIGSYS ended mkdir: {directory}/profile.json sends it for mkdir, mkdirat",),
+        proof=(
+            "SIGSYS ended mkdir: {directory}/profile.json sends it for mkdir, mkdirat; else a "
+            "process sent it",
+            "what tells the two apart: the kernel's log has a line type=1326",
+        ),
         fix=("Allow in {directory}/profile.json", "journalctl -k --grep type=1326"),
         repaired=f"{KILLING}; profile SCMP_ACT_ALLOW; launch mkdir /tmp/made; rmdir /tmp/made",
         # An exit status is no signal.
@@ -123,7 +127,10 @@ CASES = [
     Case(
         "MC0646",
         status=137,
-        proof=("the kernel ended tail for want of memory", ": 0 before the launch, 1 after it"),
+        proof=(
+            "SIGKILL ended tail, and the kernel ended a process for want of memory",
+            ": 0 before the launch, 1 after it",
+        ),
         fix=("Have tail use less memory.", "echo 204800000 >/sys/fs/cgroup/"),
         repaired=f"""{MEMORY}; memory 102400000 sh -c 'eval "$ADMINISTRATOR_FIX"
             {AS_USER} minictr -v exec "$IMAGE" tail -c 100 /bin/busybox >/dev/null'""",
@@ -138,7 +145,7 @@ CASES = [
         status=137,
         script=f"""{MEMORY}; memory 102400000 {AS_USER} \
             minictr -v exec "$IMAGE" sh -c 'tail -c 400000000 /dev/zero; exit $?'""",
-        proof=("the kernel ended a process of sh for want of memory",),
+        proof=("a status of SIGKILL came from sh, and the kernel ended a process for want",),
         repaired='minictr exec "$IMAGE" true',
         # Without -v nobody knows.
         near=f"""{MEMORY}; memory 102400000 {AS_USER} \
@@ -162,5 +169,16 @@ CASES = [
         fix=("ulimit -S -t ", "minictr exec {image} sh -c "),
         repaired='ulimit -S -t 1; timeout 3 sh -c "$USER_FIX" || [ $? = 124 ]',
         near="""ulimit -S -t 100; minictr exec "$IMAGE" sh -c 'kill -XCPU $$' || [ $? = 152 ]""",
+    ),
+    Case(
+        "MC0645",
+        name="killed",
+        status=152,
+        script="""ulimit -S -t 1; minictr exec "$IMAGE" sh -c 'while :; do :; done'""",
+        proof=("sh has used up its limit of 1 seconds",),
+        repaired='ulimit -S -t 10; minictr exec "$IMAGE" true',
+        # Its children have computed for longer than one process may, and somebody sends SIGKILL.
+        near="""ulimit -t 1; minictr exec "$IMAGE" sh -c 'one() { timeout -s TERM 0.6 sh -c \
+            "while :; do :; done"; }; one; one; one; kill -KILL $$' || [ $? = 137 ]""",
     ),
 ]
