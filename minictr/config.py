@@ -23,6 +23,8 @@ NO_KEYS = ("help", "version", "config", "pwd", "nocolor")
 KINDS = {row[NAME]: row[KIND] for row in (*GLOBAL, *ACTION) if row[NAME] not in NO_KEYS}
 REFUSALS = {row[NAME]: row[TEXT] for row in REFUSED}
 APPENDED = ("bind", "mount")
+_S_IFMT, _S_IFREG = 0o170000, 0o100000
+NULL = posix.makedev(1, 3)  # `--config /dev/null` stands for no configuration
 EXPECTED = {
     "bool": "true or false",
     "string": "a string",
@@ -52,27 +54,34 @@ def merge(paths: list[str], values: Values, cache: str) -> None:
 def read(path: str, cache: str) -> Values:
     """The options one file sets, in the form of grammar.py."""
     try:
-        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        # O_NONBLOCK: opening a FIFO must not wait for its writer.
+        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
     except OSError as error:
-        raise unreadable(path, error) from None
+        raise unreadable(path, posix.strerror(error.errno or 0)) from None
     try:
+        status = posix.fstat(descriptor)
+        kind = status.st_mode & _S_IFMT
+        if kind != _S_IFREG and status.st_rdev != NULL:
+            from minictr.image.source import KINDS
+
+            raise unreadable(path, f"it is a {KINDS[kind]}")
         # The version stands in the name because another version has other options.
-        identity = key_of(identity_of(posix.fstat(descriptor)))
+        identity = key_of(identity_of(status))
         kept = f"{cache}/config/{minictr.__version__}-{identity}"
         values = load(kept)
         if values is None:
             values = parse(path, read_whole(descriptor))
             keep(kept, cache, values)
     except OSError as error:
-        raise unreadable(path, error) from None
+        raise unreadable(path, posix.strerror(error.errno or 0)) from None
     finally:
         posix.close(descriptor)
     return values
 
 
-def unreadable(path: str, error: OSError) -> Refusal:
+def unreadable(path: str, why: str) -> Refusal:
     """What is to be said of a file that is there and cannot be read."""
-    return Refusal("request", f"{path} cannot be read: {posix.strerror(error.errno or 0)}")
+    return Refusal("request", f"{path} cannot be read: {why}")
 
 
 def read_whole(descriptor: int) -> str:

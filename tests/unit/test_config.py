@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,8 +139,23 @@ def test_a_cache_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_there_and_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match=f"{tmp_path} cannot be read: Is a directory"):
+    with pytest.raises(Refusal, match=f"{tmp_path} cannot be read: it is a directory"):
         read(str(tmp_path), str(tmp_path / "cache"))
+
+
+def test_a_fifo_is_refused_without_waiting_for_its_writer(tmp_path: Path) -> None:
+    path = str(tmp_path / "config.toml")
+    os.mkfifo(path)
+    signal.alarm(5)  # ends the test run where the open waits
+    with pytest.raises(Refusal, match="cannot be read: it is a FIFO"):
+        read(path, str(tmp_path / "cache"))
+    signal.alarm(0)
+
+
+def test_the_null_device_is_an_empty_configuration_and_no_other_device_is_one() -> None:
+    assert read("/dev/null", "/nonexistent") == {}
+    with pytest.raises(Refusal, match="cannot be read: it is a character device"):
+        read("/dev/zero", "/nonexistent")
 
 
 def test_the_users_file_is_found_by_xdg_and_home(tmp_path: Path) -> None:
