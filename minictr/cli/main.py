@@ -54,8 +54,9 @@ def main(called_as: str, arguments: list[str], environ: dict[str, str]) -> int:
     if called_as == "run-singularity":
         arguments = ["--quiet", "run", *arguments]
     command = ""
+    values: Values = {}
     try:
-        values, rest = read_flags(arguments, index(GLOBAL), {})
+        values, rest = read_flags(arguments, index(GLOBAL), values)
         if "help" in values or "version" in values:
             return answer(name, "help" if "help" in values else "version")
         if not rest:
@@ -66,7 +67,7 @@ def main(called_as: str, arguments: list[str], environ: dict[str, str]) -> int:
         return dispatch(name, command, rest, environ)
     except Refusal as refusal:
         known = command if command in ACTIONS or command in COMMANDS else ""
-        status = refuse(name, refusal, known)
+        status = refuse(name, refusal, known, values.get("diagnosis"))
         if refusal.code == "usage" and name.drop_in:
             print_help(name, command)
         return status

@@ -54,12 +54,16 @@ def fatal(program: str, text: str) -> None:
     tell(program, 0, "fatal", text)
 
 
-def refuse(name: Name, refusal: Refusal, command: str = "") -> int:
-    """Report a refused input and give the exit status that says so under this name."""
-    if refusal.code.startswith("MC"):
+def refuse(name: Name, refusal: Refusal, command: str = "", form: object = None) -> int:
+    """Report a refused input and give the exit status that says so under this name.
+
+    form   of the report, "text" or "json"; None where no option was read that says it
+    """
+    form = form or posix.environ.get(b"MINICTR_DIAGNOSIS", b"text").decode("utf-8", "replace")
+    if refusal.code.startswith("MC") or (form == "json" and refusal.code == "request"):
         from minictr.cli.reports import refusal_of_a_command
 
-        return refusal_of_a_command(name, refusal)
+        return refusal_of_a_command(name, refusal, str(form))
     if refusal.code != "usage":
         fatal(name.program, refusal.cause)
     elif name.drop_in:

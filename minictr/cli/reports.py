@@ -34,9 +34,7 @@ def failure(request: Request, failed: Failure, diagnosis: Diagnosis) -> int:
 def refusal(request: Request, refused: Refusal) -> int:
     """Report an input of a launch that was refused."""
     name = named(request.program)
-    if not refused.code.startswith("MC"):
-        return messages.refuse(name, refused)
-    return write(name, request.diagnosis, diagnose_refusal(refused), name.failure_status)
+    return messages.refuse(name, refused, "", request.diagnosis)
 
 
 def refusal_at_start(called_as: str, arguments: list[str], refused: Refusal) -> int:
@@ -73,9 +71,11 @@ def _place(error: BaseException) -> str:
     return f"{code.co_name} in {code.co_filename.rpartition('/minictr/')[2]}:{frame.tb_lineno}"
 
 
-def refusal_of_a_command(name: Name, refused: Refusal) -> int:
-    """Report a refused input of a command that launches nothing, and has no --diagnosis."""
-    return write(name, _form(""), diagnose_refusal(refused), name.failure_status)
+def refusal_of_a_command(name: Name, refused: Refusal, form: str) -> int:
+    """Report a refused input. What text says in one line is an entry of the catalogue as JSON."""
+    if refused.code == "request":
+        refused = Refusal("MC0453", refused.cause, refused.proof, refused.fix)
+    return write(name, form, diagnose_refusal(refused), name.failure_status)
 
 
 def _form(given: str) -> str:

@@ -114,6 +114,25 @@ def test_json_is_one_object_and_text_says_the_same(lab: Lab) -> None:
     assert as_text.stderr.endswith("minictr explain MC0602\n")
 
 
+CONFIGURED = "XDG_CONFIG_HOME=$DIRECTORY minictr exec --diagnosis json"
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        (f"mkdir -p $DIRECTORY/minictr/config.toml; {CONFIGURED} /nosuch true", "MC0453"),
+        ('minictr exec --diagnosis json --network no "$IMAGE" true', "MC0453"),
+        ('minictr exec --diagnosis json --bind a:b "$IMAGE" true', "MC0445"),
+    ],
+)
+def test_what_is_refused_before_the_image_is_seen_is_an_object_as_well(
+    lab: Lab, script: str, code: str
+) -> None:
+    outcome = lab.run(script, MINICTR_DIAGNOSIS="text")
+    assert (outcome.code, outcome.status) == (code, 125), outcome.stderr
+    assert json.loads(outcome.stderr) == outcome.report
+
+
 def test_no_range_is_advised_that_the_caller_s_own_namespace_has_no_ids_for(lab: Lab) -> None:
     outcome = lab.run('unshare -Ur minictr exec --id-map helpers "$IMAGE" true')
     assert outcome.code == "MC0303"

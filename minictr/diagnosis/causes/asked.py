@@ -85,6 +85,16 @@ _STORIES: dict[str, Told] = {
         "the files: nothing was looked at.",
         "minictr exec --help.",
     ),
+    "MC0453": (
+        "an option, a variable or a configuration file is refused",
+        "What is asked for is not supported, contradicts something else that is asked for, or "
+        "cannot be read. Text says so in one line; this code is what --diagnosis json has for it.",
+        'minictr exec --net "$IMAGE" true',
+        "ask for something else; where there is one way, the report names it.",
+        NOTHING,
+        "the machine: nothing was tried.",
+        "minictr exec --help.",
+    ),
 }
 
 enter(_STORIES)

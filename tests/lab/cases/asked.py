@@ -102,4 +102,21 @@ CASES = [
         repaired='minictr exec --bind "$DIRECTORY:/data" "$IMAGE" true',
         near='cd "$DIRECTORY"; mkdir in; minictr exec --bind in:/data "$IMAGE" true',
     ),
+    Case(
+        "MC0453",
+        proof=("--net alone is refused: only --network none works without privilege",),
+        fix=("Add --network none.",),
+        repaired='minictr exec --net --network none "$IMAGE" true',
+        near='minictr exec --net=false "$IMAGE" true',
+    ),
+    Case(
+        "MC0453",
+        name="configuration",
+        script="""mkfifo "$DIRECTORY/options"
+            minictr --config "$DIRECTORY/options" exec "$IMAGE" true""",
+        proof=("{directory}/options cannot be read: it is a FIFO",),
+        repaired="""echo 'cleanenv = true' >"$DIRECTORY/options"
+            minictr --config "$DIRECTORY/options" exec "$IMAGE" true""",
+        near='minictr --config /dev/null exec "$IMAGE" true',
+    ),
 ]
