@@ -217,3 +217,11 @@ def test_long_arguments_do_not_silence_the_report(lab: Lab, kind: str) -> None:
     long = 'a=$(head -c 100000 /dev/zero | tr "\\0" x); export LONG=$a; '
     outcome = lab.run(f'{long} minictr exec "$IMAGE" {kind} "$a" "$a" "$a"')
     assert outcome.code in ("MC0602", "MC0604", "MC0605"), outcome.stderr
+
+
+def test_a_helper_that_does_not_end_is_named_while_it_is_waited_for(lab: Lab) -> None:
+    script = f"""printf '#!/bin/sh\\nsleep 4\\n' >"$DIRECTORY/slow"; chmod 4755 "$DIRECTORY/slow"
+        mount --bind "$DIRECTORY/slow" /usr/bin/newuidmap; {HELPERS}"""
+    outcome = lab.run(script, by_root=True)
+    assert "minictr: waiting for /usr/bin/newuidmap (pid " in outcome.stderr
+    assert outcome.status == 125
