@@ -11,6 +11,7 @@ COPY = """cp -p /usr/bin/newuidmap "$DIRECTORY/newuidmap"
 mount --bind "$DIRECTORY/newuidmap" /usr/bin/newuidmap"""
 SETUID = "chmod u+s /usr/bin/newuidmap"
 COVERED = """unshare -Urm sh -c 'mount --bind /dev/null /proc/uptime; exec "$@"' sh"""
+READ_ONLY = "sh -c 'mount -o remount,bind,ro /proc; exec \"$@\"' sh"
 ETC = '[ -e "$DIRECTORY/etc" ] || private-etc'
 
 
@@ -96,7 +97,8 @@ FAULTS = (
     Fault("MC0328", 10, "proc", root="unshare --pid --fork", depth=4),
     Fault("MC0331", 35, "group", group="daemon", helpers=True),
     Fault(
-        "MC0327", 38, "proc", prepare="mount -o remount,bind,ro /proc",
+        "MC0327", 38, "proc", root=f"unshare --mount --propagation unchanged {READ_ONLY}",
+        depth=4,
         late=("MC0310", "MC0318", "MC0320"),
     ),
     newuidmap("MC0306", 40, f"{COPY}; mount -o remount,bind,nosuid /usr/bin/newuidmap"),
