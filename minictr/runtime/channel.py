@@ -88,9 +88,10 @@ class Channel:
 
 
 def pair(watched: bool) -> tuple[Channel, Channel]:
-    """(the launcher's end, the children's end). Raises CallError: EMFILE."""
+    """(the launcher's end, the children's end). Raises CallError: EMFILE; or a filter's EPERM."""
     socketpair = keeping("socketpair", _socket.socketpair)
     ours, theirs = socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC, 0)
-    ours.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
+    setsockopt = keeping("setsockopt", ours.setsockopt)
+    setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
     reader, writer = pipe2(posix.O_CLOEXEC)
     return Channel(ours, reader, watched), Channel(theirs, writer, watched)

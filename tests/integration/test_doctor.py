@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from image_files import IMAGES
+from lab.bench import tools
 from ordinary_user import RunAsUser, User
 from readable import Checkout
 from terminal import Terminal
@@ -92,3 +93,11 @@ def test_a_wrong_argument_is_named(doctor: Run) -> None:
     done = doctor("--jsno")
     assert done.returncode == 125
     assert "unexpected argument: --jsno" in done.stderr
+
+
+def test_a_refused_call_of_the_launcher_itself_is_named(doctor: Run, checkout: Checkout) -> None:
+    filtered = tools(checkout.root) / "filtered"
+    done = doctor(before=(filtered, "--refuse", "setsockopt", "--"))
+    assert done.returncode == 1
+    first = done.stdout.splitlines()[0]
+    assert first.endswith("a seccomp filter around minictr refuses setsockopt(2) [MC0506]")

@@ -29,13 +29,13 @@ _STEPS = {
     "TakeTerminal": ("setpgid", "ioctl"),
     "LoadFilter": ("seccomp",),
 }
-_NEEDED = "prctl, capset, close_range, setpgid and seccomp"
-_SETTING = "SystemCallFilter=prctl capset close_range setpgid seccomp"
+_NEEDED = "prctl, capset, close_range, setpgid, setsockopt, socketpair and seccomp"
+_SETTING = "SystemCallFilter=prctl capset close_range setpgid setsockopt socketpair seccomp"
 
 
 @cause(
     "MC0506",
-    "a seccomp filter around minictr refuses a call that gives privileges up",
+    "a seccomp filter around minictr refuses a call that takes no privilege",
     stops=(
         "CreateNamespaces", "DropBoundingSet", "DropCapabilities", "SetNoNewPrivileges",
         "TakeTerminal",
@@ -43,9 +43,10 @@ _SETTING = "SystemCallFilter=prctl capset close_range setpgid seccomp"
 )  # fmt: skip
 def giving_up_refused(interview: Interview) -> Verdict:
     """The program that started minictr has loaded a seccomp filter which answers prctl(2),
-    capset(2) or setpgid(2) itself. These calls take privileges away or name a process, and the
-    kernel refuses them to nobody here; a container that kept its privileges is none, so that the
-    launch ends.
+    capset(2), setpgid(2), socketpair(2) or setsockopt(2) itself. These calls take privileges away,
+    name a process or make the socket by which the launcher hears of the container, and the kernel
+    refuses them to nobody here. A container that kept its privileges is none, and of one that
+    cannot be heard nobody knows whether it is: the launch ends.
 
     The probe makes the same call with an argument that no kernel accepts. Who answers with another
     errno than the kernel does has not looked at the argument.
@@ -57,12 +58,13 @@ def giving_up_refused(interview: Interview) -> Verdict:
     Fix, user: start minictr from outside of the program that loaded the filter; the report names
     the nearest process which does not have it.
 
-    Fix, administrator: let the outer filter pass prctl, capset, close_range, setpgid and seccomp,
-    as the profiles of the container engines do.
+    Fix, administrator: let the outer filter pass prctl, capset, close_range, setpgid, setsockopt,
+    socketpair and seccomp, as the profiles of the container engines do.
 
     Not the cause: missing privileges: these calls need none.
 
-    Sources: seccomp(2); prctl(2); capset(2), EFAULT; kernel/sys.c, setpgid.
+    Sources: seccomp(2); prctl(2); capset(2), EFAULT; kernel/sys.c, setpgid; net/socket.c,
+    __sys_socketpair and __sys_setsockopt.
     """
     return _refused(interview, interview.failure.call)
 

@@ -67,7 +67,11 @@ def _not_made(call: str, number: int, namespaces: tuple[str, ...]) -> Answer:
 def _answer(writer: int, question: Callable[..., object], arguments: tuple[object, ...]) -> None:
     try:
         privileges.die_with_parent()
-        posix.write(writer, marshal.dumps(question(*arguments)))  # type: ignore[arg-type]
+        message = (question(*arguments), "")
+    except Exception as error:
+        message = (None, f"the child that asked failed: {type(error).__name__}: {error}")
+    try:
+        posix.write(writer, marshal.dumps(message))  # type: ignore[arg-type]
     finally:
         posix._exit(0)
 
@@ -82,7 +86,8 @@ def _heard(child: int, reader: int, patience: int) -> Answer:
         posix.kill(child, _SIGKILL)
     _, status = posix.waitpid(child, 0)
     if message:
-        return Answer(marshal.loads(message))
+        value, trouble = marshal.loads(message)
+        return Answer(value, trouble=trouble)
     if not answered:
         return Answer(trouble=f"a child gave no answer in {patience} ms")
     code = posix.waitstatus_to_exitcode(status)

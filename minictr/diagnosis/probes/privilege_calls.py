@@ -13,9 +13,11 @@ from minictr.value import Value
 
 # asm/unistd_64.h and asm-generic/unistd.h; calls younger than 2019 have one number everywhere.
 _NUMBERS = {
-    "x86_64": {"prctl": 157, "capset": 126, "setpgid": 109, "seccomp": 317},
-    "aarch64": {"prctl": 167, "capset": 91, "setpgid": 154, "seccomp": 277},
-}
+    "x86_64": {"prctl": 157, "capset": 126, "setpgid": 109, "seccomp": 317,
+               "socketpair": 53, "setsockopt": 54},
+    "aarch64": {"prctl": 167, "capset": 91, "setpgid": 154, "seccomp": 277,
+                "socketpair": 199, "setsockopt": 208},
+}  # fmt: skip
 _CLOSE_RANGE = 436
 _TIOCSPGRP = 0x5410
 _NO_CAPABILITY = 64  # above CAP_LAST_CAP
@@ -58,6 +60,13 @@ CALLS = {
     ),
     "setpgid": Vain("setpgid(0, -1)", "setpgid", (0, -1), errno.EINVAL),
     "close_range": Vain("close_range(1, 0, 0)", "close_range", (1, 0, 0), errno.EINVAL),
+    # net/socket.c: the flags of a type, and the descriptor, come before any security module.
+    "socketpair": Vain(
+        "socketpair(AF_UNIX, 0x10)", "socketpair", (1, 0x10, 0, 0), errno.EINVAL,
+    ),
+    "setsockopt": Vain(
+        "setsockopt(-1, SOL_SOCKET, SO_PASSCRED)", "setsockopt", (-1, 1, 16, 0, 0), errno.EBADF,
+    ),
     "ioctl": Vain("ioctl(-1, TIOCSPGRP)", "ioctl", (_TIOCSPGRP,), errno.EBADF),
 }  # fmt: skip
 

@@ -40,6 +40,16 @@ CASES = [
     ),
     Case(
         "MC0506",
+        name="channel",
+        script=f"filtered --refuse setsockopt -- {PLAIN}",
+        proof=("refuses setsockopt(2)", "setsockopt(-1, SOL_SOCKET, SO_PASSCRED), which"),
+        fix=("setsockopt, socketpair and seccomp",),
+        repaired=PLAIN,
+        near=f"filtered --refuse setsockopt --errno EBADF -- {PLAIN}",
+        instead="MC0000",
+    ),
+    Case(
+        "MC0506",
         name="everything",
         script=f"filtered --refuse prctl -- {PLAIN}",
         proof=("refuses prctl(2) with PR_GET_DUMPABLE",),
