@@ -36,7 +36,7 @@ class Host(Value):
     uid, gid       effective ids; groups: the supplementary ones
     user           login name, or the uid in digits where the user database has no entry
     home, shell, gecos   from the user database, never from the environment
-    kernel         (major, minor); machine: as uname(2) gives it
+    kernel         (major, minor), (0, 0) where uname(2) gives no number; machine: as it gives it
     working_directory    physical path; "" where it cannot be had
     umask          the caller's file mode creation mask
     """
@@ -127,6 +127,9 @@ def _working_directory() -> str:
 
 
 def _version(release: str) -> tuple[int, int]:
+    """The number of a release; of one that has none, which a filter may forge, the oldest."""
     major, _, rest = release.partition(".")
-    digits = "".join(character if character.isdigit() else " " for character in rest).split()
+    if not major.isdecimal():
+        return 0, 0
+    digits = "".join(character if character.isdecimal() else " " for character in rest).split()
     return int(major), int(digits[0]) if digits else 0

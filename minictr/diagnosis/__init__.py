@@ -10,7 +10,7 @@ from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.kernel_words import kernel_words
 from minictr.diagnosis.shortage import limit_behind
 from minictr.diagnosis.values import Cause, Diagnosis, Excluded, Proof, Unknown, Verdict
-from minictr.diagnosis.words import happened
+from minictr.diagnosis.words import errno_name, happened
 from minictr.host import Host
 from minictr.refusal import Refusal
 from minictr.request import Request
@@ -20,14 +20,13 @@ from minictr.runtime.launch import Failure, Plan
 def diagnose(failure: Failure, plan: Plan, host: Host, request: Request) -> Diagnosis:
     """The first cause, in the kernel's own order, that the facts prove; MC0000 where none is."""
     interview = Interview(failure, plan, host, request)
-    system = posix.uname()
     known = Diagnosis(
         happened=happened(failure, request),
         failure=failure,
         code=UNKNOWN,
         title=all_causes()[UNKNOWN].title,
         proof=None,
-        kernel=(system.release, system.machine),
+        kernel=_kernel(),
     )
     ruled_out, still_open = [], []
     candidates = stopping(failure.step.verb())
@@ -51,7 +50,6 @@ def diagnose(failure: Failure, plan: Plan, host: Host, request: Request) -> Diag
 def diagnose_refusal(refusal: Refusal) -> Diagnosis:
     """The same value for an input that was refused: whoever refused it has the proof."""
     entry = all_causes().get(refusal.code, all_causes()[UNKNOWN])
-    system = posix.uname()
     limited = limit_behind(refusal) if entry.code == UNKNOWN else None
     if limited:
         entry = all_causes()[limited[0]]
@@ -64,7 +62,7 @@ def diagnose_refusal(refusal: Refusal) -> Diagnosis:
         code=entry.code,
         title=entry.title,
         proof=limited[1] if limited else Proof(cause, seen, refusal.fix, refusal.fix_administrator),
-        kernel=(system.release, system.machine),
+        kernel=_kernel(),
     )
 
 
@@ -91,3 +89,12 @@ def _behind(candidates: list[Cause], interview: Interview) -> tuple[tuple[str, s
         if isinstance(verdict, Proof):
             found.append((entry.code, verdict.cause))
     return tuple(found)
+
+
+def _kernel() -> tuple[str, str]:
+    """(release, machine); a filter around minictr may keep even these back."""
+    try:
+        system = posix.uname()
+    except OSError as refused:
+        return f"uname(2): {errno_name(refused.errno or 0)}", ""
+    return system.release, system.machine

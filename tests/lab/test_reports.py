@@ -144,6 +144,7 @@ def test_no_range_is_advised_that_the_caller_s_own_namespace_has_no_ids_for(lab:
 STRANGERS = {
     "a mount refused by a filter": f"filtered --refuse mount --errno EFAULT -- {PLAIN}",
     "pivot_root refused by a filter": f"filtered --refuse pivot_root --errno EFAULT -- {PLAIN}",
+    "uname refused by a filter": f"filtered --refuse uname -- {PLAIN}",
 }
 
 
@@ -151,6 +152,12 @@ STRANGERS = {
 def test_a_fault_that_is_not_in_the_catalogue_is_not_known(lab: Lab, name: str) -> None:
     outcome = lab.run(STRANGERS[name])
     assert outcome.code == "MC0000", outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+def test_a_kernel_without_a_number_is_no_mistake_of_ours(lab: Lab) -> None:
+    outcome = lab.run(f"filtered --refuse uname --errno 0 -- {PLAIN}")  # every word of it is empty
+    assert outcome.code == "MC0503", outcome.stderr
     assert "Traceback" not in outcome.stderr
 
 
