@@ -151,42 +151,68 @@ def relative(interview: Interview) -> Verdict:
 
 @cause(
     "MC0630",
-    "the command's path is too long",
+    "the path of the command, or of its ELF interpreter, is too long",
     stops=("Execute",),
     errnos=(errno.ENAMETOOLONG, errno.ENOENT),
 )
 def too_long(interview: Interview) -> Verdict:
     """A path may have 4095 bytes and each name in it 255: the kernel's own bounds, whatever the
-    file system.
+    file system. They hold as well for the loader that the program's file names (PT_INTERP), of
+    which the kernel says ENAMETOOLONG as if it were said of the command.
 
     Reproduction (an ordinary user):
 
         minictr exec "$IMAGE" "/bin/$(printf %0300d 1)"
 
-    Fix, user: shorten the path; from a nearer working directory (--pwd) it may be relative.
+    Fix, user: shorten the path; from a nearer working directory (--pwd) it may be relative. Link a
+    program anew whose loader has such a name.
 
     Fix, administrator: none is needed.
 
     Not the cause: the length of the arguments, for which E2BIG is said.
 
-    Sources: execve(2), ENAMETOOLONG; path_resolution(7); include/uapi/linux/limits.h.
+    Sources: execve(2), ENAMETOOLONG; path_resolution(7); include/uapi/linux/limits.h;
+    fs/binfmt_elf.c, load_elf_binary.
     """
     if not interview.failure.arguments:
         return None
     path = interview.request.command[0] if interview.request.command else ""
     path = path or str(interview.failure.arguments[0])
-    longest = max(path.split("/"), key=_length)
-    if _length(longest) > _NAME_MAX:
-        what = f"a name in it has {_length(longest)} bytes, and {_NAME_MAX} are allowed"
-    elif _length(path) >= _PATH_MAX:
-        what = f"it has {_length(path)} bytes, and {_PATH_MAX - 1} are allowed"
-    else:
-        return Excluded(f"it has {_length(path)} bytes, and its longest name {_length(longest)}")
-    return Proof(
-        f"the path of the command is too long: {what}",
-        (f"it begins with {path[:60]}",),
-        fix_user="Shorten the path.",
+    what = _excess(path)
+    if what:
+        return Proof(
+            f"the path of the command is too long: {what}",
+            (f"it begins with {path[:60]}",),
+            fix_user="Shorten the path.",
+        )
+    longest = max(map(_length, path.split("/")))
+    return _loader_too_long(interview) or Excluded(
+        f"it has {_length(path)} bytes, and its longest name {longest}"
     )
+
+
+def _loader_too_long(interview: Interview) -> Proof | None:
+    program = last(interview, "elf")
+    if interview.failure.errno != errno.ENAMETOOLONG or not isinstance(program, Program):
+        return None
+    what = _excess(program.wants)
+    if not what:
+        return None
+    return Proof(
+        f"the path of the ELF interpreter of {program.real} is too long: {what}",
+        (f"PT_INTERP of {program.real} begins with {program.wants[:60]}",),
+        fix_user=f"Link {printable(program.real)} anew, or use a statically linked build of it.",
+    )
+
+
+def _excess(path: str) -> str:
+    """What of a path is longer than the kernel takes; "" where nothing is."""
+    longest = max(map(_length, path.split("/")))
+    if longest > _NAME_MAX:
+        return f"a name in it has {longest} bytes, and {_NAME_MAX} are allowed"
+    if _length(path) >= _PATH_MAX:
+        return f"it has {_length(path)} bytes, and {_PATH_MAX - 1} are allowed"
+    return ""
 
 
 def _circular(root: str, place: Walk) -> bool:

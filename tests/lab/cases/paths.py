@@ -110,4 +110,18 @@ CASES = [
         near=f'minictr exec "$IMAGE" {LONG[:255]}',
         instead="MC0602",
     ),
+    Case(
+        "MC0630",
+        name="loader",
+        status=126,
+        script=f"""with-loader /bin/true "$IMAGE/bin/dynamic" /lib/{LONG}
+            mkdir -p "$IMAGE/lib"; minictr exec "$IMAGE" dynamic""",
+        proof=("the ELF interpreter of /bin/dynamic is too long: a name in it has 300 bytes",),
+        fix=("Link /bin/dynamic anew",),
+        repaired='minictr exec "$IMAGE" true',
+        # The kernel comes no further than to a missing directory.
+        near=f"""with-loader /bin/true "$IMAGE/bin/dynamic" /nosuch/{LONG}
+            minictr exec "$IMAGE" dynamic""",
+        instead="MC0609",
+    ),
 ]
