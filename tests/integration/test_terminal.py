@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -177,8 +178,22 @@ def quoted(script: str) -> str:
     return re.sub(r"([$\"\\])", r"\\\1", script)
 
 
+def stopped(session: int, *names: str) -> bool:
+    """Whether the processes of these names in a terminal's session are, proc_pid_stat(5)."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            _, _, rest = path.read_text().partition("(")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        command, _, fields = rest.rpartition(") ")
+        if command in names and int(fields.split()[3]) == session:
+            found.add(fields[0])
+    return found == {"T"}
+
+
 def test_ctrl_z_stops_the_launcher_and_fg_continues(
-    opened: Opened, program: str, image: Path
+    opened: Opened, program: str, image: Path, eventually: Callable[..., None]
 ) -> None:
     for options in ("", "--no-pid"):
         terminal = opened()
@@ -189,6 +204,9 @@ def test_ctrl_z_stops_the_launcher_and_fg_continues(
         terminal.expect("Stopped")
         terminal.expect(HOST)
         assert terminal.foreground() == shell
+        # On a busy machine the shell is faster than cat, which would still read the next line.
+        # (busybox starts its applets as /proc/self/exe.)
+        eventually(partial(stopped, shell, "sh", "exe", "cat"), "cat is stopped")
         terminal.send("fg\n")
         terminal.expect("exec cat'\n")
         terminal.send("line=1\n")

