@@ -7,6 +7,7 @@ import errno
 from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.probes.commas import meant_by
 from minictr.diagnosis.probes.inside import writable
 from minictr.diagnosis.probes.walk import Walk, walk
 from minictr.diagnosis.probes.ways import Way, closed
@@ -37,7 +38,7 @@ def bind_source_missing(interview: Interview) -> Verdict:
 
     Not the cause: the mount point inside, which minictr makes.
 
-    Sources: mount(2), ENOENT; path_resolution(7).
+    Sources: mount(2), ENOENT; path_resolution(7); fs/namei.c, step_into.
     """
     place = _source(interview)
     if place is None:
@@ -177,6 +178,9 @@ def _source(interview: Interview) -> Walk | None:
 
 
 def _create(interview: Interview, place: Walk) -> str:
+    there, written = meant_by(interview, str(interview.failure.step.__dict__["source"]))
+    if there:
+        return f"Write a comma in a path as \\,: --bind {quoted(written)} binds {quoted(there)}."
     look = f"Correct the path: `ls {quoted(place.reached)}` lists what is there."
     of_kernel = place.reached.startswith("/proc/")  # its modes promise what mkdir(2) does not keep
     if place.errno != errno.ENOENT or place.link or of_kernel or not writable(place.reached):

@@ -24,6 +24,19 @@ CASES = [
     ),
     Case(
         "MC0401",
+        name="comma",  # which the fix writes as it has to be
+        script="""mkdir "$DIRECTORY/a,b" "$DIRECTORY/a"
+            minictr exec --bind "$DIRECTORY/a,b:/data" "$IMAGE" true""",
+        proof=("the source of the bind on /data does not exist: ",),
+        fix=("--bind '{directory}/a\\,b:/data' binds {directory}/a,b.",),
+        repaired="""mkdir "$DIRECTORY/a,b" "$DIRECTORY/a"; touch "$DIRECTORY/a,b/file"
+            minictr exec --bind "$DIRECTORY/a\\,b:/data" "$IMAGE" test -e /data/file""",
+        # Both are there: whoever has such a directory as well can have meant two binds.
+        near="""cd "$DIRECTORY"; mkdir a,b a b; touch b/file
+            minictr exec --bind "$DIRECTORY/a,b:/data" "$IMAGE" test -e /data/file""",
+    ),
+    Case(
+        "MC0401",
         name="link",
         script="""ln -s /nosuch/place "$DIRECTORY/data"
             minictr exec --bind "$DIRECTORY/data:/data" "$IMAGE" true""",
