@@ -53,6 +53,8 @@ def parse(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
             flags[name] = value if equals else next(rest, "")
         elif argument in ("-F", "--force"):
             flags["--force"] = "yes"
+        elif argument == "-":
+            raise usage("- is refused: images and trees are files with a name; ./- is one")
         elif argument.startswith("-"):
             raise usage(f"unknown flag: {argument}")
         else:
