@@ -114,6 +114,16 @@ def mount_of(fields: list[str], text: str, cwd: str) -> Bind:
     return checked(Bind(absolute(source, cwd), target, read_only))
 
 
+def left_out(binds: list[Bind]) -> list[str]:
+    """A warning for each bind whose target has another one: the first counts, as in apptainer."""
+    first: dict[str, Bind] = {}
+    return [
+        f"the bind of {bind.source} on {bind.target} is left out: {known.source} is bound there"
+        for bind in binds
+        if (known := first.setdefault(bind.target, bind)) != bind
+    ]
+
+
 def read_home(text: str) -> tuple[str, str]:
     """SOURCE[:TARGET] of --home."""
     source, _, target = text.partition(":")

@@ -60,7 +60,7 @@ def compose(
 def files_of(values: Values, notices: Notices) -> dict[str, object]:
     """The fields that say which files are seen inside, and which can be written."""
     return {
-        "binds": binds_of(values),
+        "binds": binds_of(values, notices),
         "home": home_of(values),
         "no_home": truth(values, "no-home"),
         "contain": truth(values, "contain"),
@@ -171,15 +171,16 @@ def refuse_capabilities(values: Values) -> None:
             raise Refusal("request", cause, "", "Leave one of them out.")
 
 
-def binds_of(values: Values) -> tuple[Bind, ...]:
+def binds_of(values: Values, notices: Notices) -> tuple[Bind, ...]:
     """--bind, then --mount, each in the order given."""
     if "bind" not in values and "mount" not in values:
         return ()
-    from minictr.cli.binds import read_binds, read_mounts
+    from minictr.cli.binds import left_out, read_binds, read_mounts
 
     cwd = working_directory()
     binds = [bind for text in list_of(values, "bind") for bind in read_binds(text, cwd)]
     binds += [bind for text in list_of(values, "mount") for bind in read_mounts(text, cwd)]
+    notices += [("warning", text) for text in left_out(binds)]
     return tuple(binds)
 
 

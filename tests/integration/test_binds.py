@@ -256,3 +256,11 @@ def test_bind_targets_are_listed_in_the_environment(
 ) -> None:
     shown = inside("echo $SINGULARITY_BIND $APPTAINER_BIND", "-B", f"{source}:/a,{source}:/b:ro")
     assert shown == "/a,/b /a,/b\n"
+
+
+def test_a_second_bind_on_a_target_is_left_out_and_said_to_be(sh: Sh, source: Path) -> None:
+    binds = ("-B", f"{source}:/x", "-B", f"{source}/below:/x/", "-B", f"{source}:/x")
+    done = sh("cat /x/file", *binds)
+    warning = f"warning: the bind of {source}/below on /x is left out: {source} is bound there\n"
+    assert (done.stdout, done.returncode) == ("of the host\n", 0)
+    assert done.stderr == f"minictr: {warning}"

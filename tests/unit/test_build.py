@@ -194,5 +194,5 @@ def test_an_epoch_that_is_no_number_is_refused(root: Path, tmp_path: Path) -> No
 
 def test_a_standard_stream_is_refused_as_what_it_is(root: Path) -> None:
     for arguments in (("-", root), ("out.sif", "-")):
-        with pytest.raises(Refusal, match="^- is refused: images and trees are files with a name"):
+        with pytest.raises(Refusal, match=r"^- is refused: images and trees are files with a name"):
             build(*arguments)
