@@ -129,22 +129,22 @@ def test_a_program_that_cannot_be_executed_is_explained_wherever_it_is_started(
     assert "container" not in inside.words
 
 
-FAILING_UNSHARE = "filtered --refuse unshare:user -- minictr why -- sh -c"
+FAILING_UNSHARE = "filtered --refuse unshare:user -- minictr why -- sh -c 'unshare -Ur true"
+# What a script does after a refusal that it got over; the last one only sounds like the refusal.
+THEN = [
+    "2>/dev/null; kill 1",
+    "; ls /nosuch",
+    "2>/dev/null; cd /nosuch",
+    "2>/dev/null; cat /root/.profile",
+    "2>/dev/null; echo licence: Operation not permitted >&2",
+]
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        f"{FAILING_UNSHARE} 'unshare -Ur true 2>/dev/null; kill 1; exit 4'",
-        f"{FAILING_UNSHARE} 'unshare -Ur true; ls /nosuch; exit 4'",
-        f"{FAILING_UNSHARE} 'unshare -Ur true 2>/dev/null; cd /nosuch; exit 4'",
-        f"{FAILING_UNSHARE} 'unshare -Ur true 2>/dev/null; cat /root/.profile; exit 4'",
-    ],
-)
+@pytest.mark.parametrize("then", THEN)
 def test_a_refusal_after_which_the_program_failed_of_something_else_is_not_blamed(
-    why: Why, script: str
+    why: Why, then: str
 ) -> None:
-    answer = why(script)
+    answer = why(f"{FAILING_UNSHARE} {then}; exit 4'")
     assert (answer["verdict"], answer.status) == ("own", 4), answer.stderr
 
 

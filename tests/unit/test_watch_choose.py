@@ -154,3 +154,28 @@ def test_a_file_counts_as_missed_where_the_message_names_it() -> None:
 )
 def test_runs_are_alike_by_status_and_last_line(other: Outcome, same: bool) -> None:
     assert Outcome(1, "proc 12: no\n").same_as(other) is same
+
+
+SILENCED = (
+    "7 clone(child_stack=NULL, flags=SIGCHLD) = 8",
+    '8 openat(AT_FDCWD, "/dev/null", O_WRONLY|O_CREAT|O_TRUNC, 0666) = 3</dev/null>',
+    f"8 unshare(CLONE_NEWUSER) {EPERM}",
+    '8 write(2</dev/null>, "unshare failed: Operation not permitted", 39) = 39',
+    ended(1, 8),
+)
+OWN = said("licence: Operation not permitted")
+
+
+def test_words_are_somebody_elses_where_the_refusal_was_to_be_heard_by_nobody() -> None:
+    assert chosen(*SILENCED, OWN, ended(3)) == ""
+
+
+@pytest.mark.parametrize("left", [1, 3])
+def test_words_may_be_the_refusals_where_it_was_not_silenced(left: int) -> None:
+    """Without the open /dev/null is where the output goes here; without the write it said none."""
+    lines = [line for number, line in enumerate(SILENCED) if number != left]
+    assert chosen(*lines, OWN, ended(3)).startswith("unshare")
+
+
+def test_who_silences_a_refusal_and_says_nothing_has_failed_of_it() -> None:
+    assert chosen(*SILENCED, said("no sandbox"), ended(3)).startswith("unshare")

@@ -19,6 +19,7 @@ from minictr.diagnosis.watch.kinds import (
     builds,
     looks,
     new_namespaces,
+    path_of,
     paths_of,
     works,
 )
@@ -29,6 +30,7 @@ from minictr.value import Value
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # Who tidies up meets these, and says nothing of them.
 _OF_TIDYING = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
+_NOWHERE = "/dev/null"
 _NOT_FOUND = "not found"  # what is said of a program that PATH does not lead to
 
 
@@ -128,7 +130,9 @@ class Choice:
     def _score(self, call: Call) -> int:
         """1 for the words of the errno in what was said afterwards, 1 for a path, 2 for both."""
         said = self.after(call.number).lower()
-        words = _has_errno(said, call.errno) and not self._meant_otherwise(call)
+        words = _has_errno(said, call.errno) and not (
+            self._meant_otherwise(call) or self._silenced(call)
+        )
         return words + any(_mentions(said, path.lower()) for path in paths_of(call))
 
     def _talked_past(self, one: Refused) -> bool:
@@ -147,10 +151,15 @@ class Choice:
         )
 
     def _about_something_else(self, one: Refused) -> bool:
-        """Whether the last message has another errno's words, or a path that was missed later."""
+        """Whether the last message has another errno's words, or a path that was missed later.
+
+        Or the same words, where this refusal was complained of and nobody was to hear it.
+        """
         if one.call is None or not self._said:
             return False
         said = self._said[-1][1].lower()
+        if _has_errno(said, one.call.errno) and self._silenced(one.call):
+            return True
         others = (number for number in errno.errorcode if number != one.call.errno)
         missed = (
             path.lower()
@@ -174,6 +183,28 @@ class Choice:
             if self._failed(pid)
             for one in calls
         )
+
+    def _silenced(self, call: Call) -> bool:
+        """Whether the complaint about a refusal went to a /dev/null that was opened for it.
+
+        Its words, where they are said aloud, are then somebody else's, about something else. What
+        merely was not heard because the command's output is discarded here is not meant by it.
+        """
+        pid: int | None = self.record.process(call.process)
+        complaints = [
+            one.arguments[0]
+            for one in self._mine.get(pid or 0, [])
+            if one.number > call.number and one.name in ("write", "writev")
+            if _has_errno(_written(one).lower(), call.errno)
+        ]
+        if not complaints or not all(_NOWHERE in place for place in complaints):
+            return False
+        while pid is not None:
+            if any(_opens_nowhere(one) for one in self._mine.get(pid, [])):
+                return True
+            parent = self.record.parents.get(pid)
+            pid = None if parent is None else self.record.process(parent)
+        return False
 
     def _handed_on(self, pid: int, found: list[Refused]) -> Refused | None:
         """The last refusal of the process from which the command had its failure."""
@@ -207,6 +238,11 @@ def _got_over(call: Call, later: list[Call]) -> bool:
         return any(one.name in FORKS and not one.failed for one in later)
     return any(one.name == call.name and one.arguments == call.arguments and not one.failed
                for one in later)  # fmt: skip
+
+
+def _opens_nowhere(call: Call) -> bool:
+    writes = "O_WRONLY" in call.line or "O_RDWR" in call.line
+    return call.name in ("open", "openat") and writes and path_of(call) == _NOWHERE
 
 
 def _has_errno(said: str, number: int) -> bool:
