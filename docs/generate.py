@@ -24,6 +24,7 @@ from minictr.runtime import (  # noqa: E402
     network,
     privileges,
     rootfs,
+    serve,
 )
 from minictr.runtime.launch import PHASES, Plan  # noqa: E402
 
@@ -32,7 +33,7 @@ STEPS = {
     "map_ids": (idmap.MapIds,),
     "isolate": (namespaces.SetHostname, network.RaiseLoopback),
     "build": (
-        rootfs.MountStaging, rootfs.MakeSkeleton, rootfs.MountOverlay, rootfs.BindRoot,
+        rootfs.MountStaging, serve.AttachImage, rootfs.MakeSkeleton, rootfs.MountOverlay, rootfs.BindRoot,
         rootfs.BindTree, rootfs.MakeFiles, mounts.Bind, mounts.BindFile, mounts.MountProc,
         mounts.MountMinimalDev, mounts.MountEmpty, mounts.CoverCache, mounts.ProtectProc,
         rootfs.PivotRoot, rootfs.ChangeDirectory,

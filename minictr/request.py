@@ -37,6 +37,7 @@ class Request(Value):
     network      "none" where "net" is made, "" otherwise
     seccomp      "default", "compat", "unconfined" or the absolute path of a profile
     id_map       "auto", "helpers" or "single"
+    unpack       "now", "background" or "never": what is done with a big image
     no_mount     "proc", "sys", "dev", "devpts", "home", "tmp", "hostfs", "cwd", "bind-paths",
                  or an absolute path inside
     gpu          "nv" and "rocm", where asked for
@@ -70,6 +71,7 @@ class Request(Value):
     seccomp: str = "default"
     fakeroot: bool = False
     id_map: str = "auto"
+    unpack: str = "background"
     no_mount: tuple[str, ...] = ()
     workdir: str = ""
     scratch: tuple[str, ...] = ()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import posix
-
 from minictr.cli import messages, names
 from minictr.host import read_host
 from minictr.image import index
@@ -32,8 +30,10 @@ _ORDINARY = 125  # the largest exit status that no shell gives a meaning of its 
 def main(request: Request) -> int:
     """Launch what was asked for. The payload's exit status, or that of a launcher's failure."""
     host = read_host()
+    cache = cache_directory(dict(request.host_environment))
     try:
-        plan = prepare(request, host)
+        tree = tree_of(request, cache)
+        plan = prepare(request, host, tree, cache)
     except Refusal as refusal:
         return _refused(request, refusal)
     if plan is None:
@@ -42,6 +42,8 @@ def main(request: Request) -> int:
         messages.say(request, note, "verbose")
     killed = _killed(request)
     outcome = launch(plan, _trace if request.trace else None)
+    if tree.served:
+        _served(request, tree)
     if isinstance(outcome, Failure):
         return _failed(request, host, plan, outcome)
     if outcome.status > _ORDINARY:
@@ -49,19 +51,26 @@ def main(request: Request) -> int:
     return outcome.status
 
 
-def prepare(request: Request, host: Host) -> Plan | None:
-    """Find the image's tree, compile what has to be compiled, and plan; None for nothing to do.
+def tree_of(request: Request, cache: str, behind: bool = True) -> Tree:
+    """The image's tree: as it was unpacked before, or the long way. Raises Refusal.
 
-    Raises Refusal.
+    behind   whether a process may be left that unpacks the image for the launches to come
     """
+    tree = index.find(request.image, cache)
+    if tree is None:
+        from minictr.cli.first import first_tree
+
+        return first_tree(request, cache, behind)
+    return tree
+
+
+def prepare(request: Request, host: Host, tree: Tree, cache: str) -> Plan | None:
+    """Compile what has to be compiled, and plan; None for nothing to do. Raises Refusal."""
     for level, text in request.notices:
         messages.tell(request.program, request.verbosity, level, text)
     for kind, device in (("nv", "/dev/nvidiactl"), ("rocm", "/dev/kfd")):
         if kind in request.gpu and host.exists(device):
             messages.warn(request, f"--{kind}: the host's driver libraries are not bound yet")
-    environ = dict(request.host_environment)
-    cache = cache_directory(environ)
-    tree = index.find(request.image, cache) or _unpacked(request, cache)
     if (physical := real(cache)) != cache:  # where the tree is mounted its links lead nowhere
         tree = tree.replace(root=tree.root.replace(cache, physical, 1)) if tree.name else tree
         cache = physical
@@ -116,20 +125,17 @@ def _has(tree: Tree, path: str) -> bool:
     return kind_of(tree.root, path) == "file"
 
 
-def _unpacked(request: Request, cache: str) -> Tree:
-    """The long way: recognise the image, unpack it unless somebody did, remember it."""
-    from minictr.image.cache import ensure
-
-    return ensure(
-        request.image,
-        cache,
-        say=lambda text: messages.say(request, text),
-        progress=request.verbosity >= 0 and posix.isatty(2),
-    )
-
-
 def _trace(phase: str, step: Step, moment: int) -> None:
     messages.write(f"{moment % 1_000_000_000:>9} µs  {phase:8} {step.verb()} {step.operands()}\n")
+
+
+def _served(request: Request, tree: Tree) -> None:
+    """End what served the image to this launch alone; what unpacks it behind may go on."""
+    from minictr.cli.first import let_go
+
+    how = let_go(tree)
+    if how:
+        messages.warn(request, f"{how}, before the command did")
 
 
 def _refused(request: Request, refusal: Refusal) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Notices = list[tuple[str, str]]
 
+UNPACK = ("now", "background", "never")
 ID_MAPS = ("auto", "helpers", "single")
 PROFILES = ("default", "compat", "unconfined")
 NO_MOUNTS = ("proc", "sys", "dev", "devpts", "home", "tmp", "hostfs", "cwd", "bind-paths")
@@ -70,6 +71,7 @@ def files_of(values: Values, notices: Notices) -> dict[str, object]:
         "gpu": gpu_of(values, notices),
         "writable": truth(values, "writable"),
         "writable_tmpfs": truth(values, "writable-tmpfs"),
+        "unpack": one_of(values, "unpack", UNPACK, "background"),
         "tmpfs_mib": number_of(values, "writable-tmpfs-size", 64),
     }
 
@@ -107,13 +109,15 @@ def isolation_of(values: Values, name: Name) -> dict[str, object]:
 
 
 def expanded(values: Values) -> Values:
-    """The values with --compat, --containall and --ignore-subuid written out."""
+    """The values with --compat, --containall, --unsquash and --ignore-subuid written out."""
     more: Values = {}
     if truth(values, "compat"):
         more.update({"no-eval": True, "no-umask": True})
         more["writable-tmpfs"] = not truth(values, "writable")
     if truth(values, "compat") or truth(values, "containall"):
         more.update({"contain": True, "cleanenv": True, "pid": True, "ipc": True})
+    if truth(values, "unsquash"):
+        more["unpack"] = "now"
     if truth(values, "ignore-subuid"):
         more["id-map"] = "single"
     return {**values, **more} if more else values

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from typing import cast
 
-from minictr.cli.actions import prepare
+from minictr.cli.actions import prepare, tree_of
 from minictr.cli.messages import write
 from minictr.diagnosis.needs import look_around, look_at
 from minictr.diagnosis.trials import (
@@ -82,7 +82,8 @@ def try_image(ground: Ground) -> Finding:
     """Launch the image that the request names, up to its command."""
 
     def plan(ground: Ground) -> Plan:
-        made = prepare(ground.request, ground.host)
+        tree = tree_of(ground.request, ground.cache, behind=False)
+        made = prepare(ground.request, ground.host, tree, ground.cache)
         assert made  # only the action "test" can have nothing to do
         return nothing_executed(made)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from minictr.cli import messages
-from minictr.cli.actions import prepare
+from minictr.cli.actions import prepare, tree_of
 from minictr.cli.names import named
 from minictr.host import read_host
+from minictr.modules import cache_directory
 from minictr.refusal import Refusal
 from minictr.runtime.launch import PHASES, Plan, spawns
 
@@ -27,7 +28,8 @@ HELD = {
 def main(request: Request) -> int:
     """Print the plan on standard output. 0; the launcher's failure status for a refused image."""
     try:
-        plan = prepare(request, read_host())
+        cache = cache_directory(dict(request.host_environment))
+        plan = prepare(request, read_host(), tree_of(request, cache, behind=False), cache)
     except Refusal as refusal:
         return messages.refuse(named(request.program), refusal, "plan")
     if plan:

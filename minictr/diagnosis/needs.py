@@ -15,6 +15,7 @@ from minictr.host import Host
 from minictr.image.build import find_mksquashfs
 from minictr.image.cache import prepare, writing
 from minictr.image.open import open_image
+from minictr.image.squashfuse import DEVICE, SERVER, find_server, try_device
 from minictr.image.unpack import find_unsquashfs
 from minictr.refusal import Refusal
 
@@ -38,7 +39,7 @@ def look_around(cache: str, host: Host) -> list[Finding]:
         look("mksquashfs", "minictr build", False, find_mksquashfs),
         Finding("security modules", "known", needed=False, detail=_modules(host)),
         Finding("cgroup", "known", needed=False, detail=_cgroup(host)),
-        Finding("FUSE", "known", needed=False, detail=_fuse()),
+        look(SERVER, "starting a big image before it is unpacked", False, _server),
     ]
 
 
@@ -85,10 +86,8 @@ def _cgroup(host: Host) -> str:
     )
 
 
-def _fuse() -> str:
-    """Whether the caller may open /dev/fuse; images are unpacked, and need no FUSE."""
-    try:
-        os.close(os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC))
-    except OSError as error:
-        return f"/dev/fuse: {errno_name(error.errno or 0)}; no launch needs it"
-    return "/dev/fuse can be opened; no launch needs it"
+def _server() -> str:
+    """What serves an image that is not unpacked yet."""
+    program = find_server()
+    try_device()
+    return f"{program}; {DEVICE} can be opened"

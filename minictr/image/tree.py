@@ -13,6 +13,17 @@ MAXSYMLINKS = 40  # include/linux/namei.h: the kernel answers ELOOP beyond it
 S_IFMT, S_IFDIR, S_IFREG, S_IFLNK = 0o170000, 0o040000, 0o100000, 0o120000
 
 
+class Served(Value):
+    """A root that is not unpacked.
+
+    mount    descriptor of the detached mount
+    server   pid of the process that serves it
+    """
+
+    mount: int
+    server: int
+
+
 class Tree(Value):
     """What a launch needs to know of an unpacked root.
 
@@ -24,6 +35,8 @@ class Tree(Value):
     scripts    (path inside the image, text) of each environment script that has an effect, in
                the order in which they are sourced
     lock       descriptor whose shared flock keeps the tree from being removed; -1 for none
+    served     who serves it where it is not unpacked
+    behind     descriptor that waits for the launcher's end, to go on unpacking; -1 for none
     """
 
     root: str
@@ -33,6 +46,8 @@ class Tree(Value):
     shell: bool
     scripts: tuple[tuple[str, str], ...]
     lock: int = -1
+    served: Served | None = None
+    behind: int = -1
 
 
 def may(path: str, rights: int) -> bool:

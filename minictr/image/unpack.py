@@ -75,6 +75,7 @@ def start(
             stdout=subprocess.PIPE if progress else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             pass_fds=descriptors,
+            umask=0,  # which unsquashfs takes from the modes, unless root calls it
             env={"PATH": SYSTEM_PATH, "LC_ALL": "C"},
             text=True,
             errors="surrogateescape",

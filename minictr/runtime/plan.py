@@ -130,6 +130,7 @@ def _build(
     root, note = _root(request, tree, host, list(points.missing))
     steps = (
         MountStaging(staging),
+        *_attached(tree),
         *root,
         MakeFiles(tuple(files)),
         *points.steps,
@@ -142,6 +143,15 @@ def _build(
     if host.uid == 0:
         notes.append("root is the caller: /sys and /proc/sys are read-only inside")
     return steps, notes
+
+
+def _attached(tree: Tree) -> tuple[Step, ...]:
+    """The step that brings the mount of a served image in."""
+    if not tree.served:
+        return ()
+    from minictr.runtime.serve import AttachImage
+
+    return (AttachImage(tree.served.mount),)
 
 
 def _root(

@@ -110,7 +110,7 @@ def _checked(result: int, call: str, *arguments: Any) -> int:
 
 
 def raw(number: int, *arguments: int | bytes | bytearray) -> int:
-    """Any system call by its number: what it returns, or minus the errno. For probes only.
+    """Any system call by its number: what it returns, or minus the errno.
 
     bytes are handed over by address, as text that ends in NUL; a bytearray is written to.
     """

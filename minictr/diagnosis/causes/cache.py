@@ -12,7 +12,7 @@ _STORIES: dict[str, Told] = {
         'hide unsquashfs\nrunuser -u "$USER" -- minictr exec "$SIF" true',
         "unpack the image elsewhere and run the directory.",
         "apt-get install squashfs-tools, or what the distribution calls that package.",
-        "FUSE or squashfuse, which minictr does not use.",
+        "squashfuse, which serves an image at its first launch and leaves it packed.",
         "unsquashfs(1).",
     ),
     "MC0120": (
@@ -89,6 +89,28 @@ _STORIES: dict[str, Told] = {
         "apt-get install squashfs-tools, or what the distribution calls that package.",
         "unsquashfs, which is another program of the same package.",
         "mksquashfs(1).",
+    ),
+    "MC0140": (
+        "squashfuse_ll is missing",
+        "With --unpack never an image is not unpacked: squashfuse_ll serves it, which is not "
+        "installed. Without the option it would be unpacked.",
+        'hide squashfuse_ll\nrunuser -u "$USER" -- minictr exec --unpack never "$SIF" true',
+        "leave --unpack never out, or install the package squashfuse.",
+        "apt-get install squashfuse, or what the distribution calls that package.",
+        "fusermount3, which is not needed; squashfuse without _ll, which is not used.",
+        "squashfuse_ll(1).",
+    ),
+    "MC0141": (
+        "/dev/fuse cannot be opened",
+        "With --unpack never squashfuse_ll serves the image through /dev/fuse, which is missing or "
+        "closed to this user. Without the option the image would be unpacked.",
+        'cp -a /dev/fuse "$DIRECTORY/fuse"\nchmod 0600 "$DIRECTORY/fuse"\n'
+        'mount --bind "$DIRECTORY/fuse" /dev/fuse\n'
+        'runuser -u "$USER" -- minictr exec --unpack never "$SIF" true',
+        "leave --unpack never out.",
+        "chmod 666 /dev/fuse, which is the mode that udev gives it; modprobe fuse.",
+        "the setuid bit of fusermount3; user_allow_other in /etc/fuse.conf.",
+        "fuse(4); systemd's rules.d/50-udev-default.rules, KERNEL==\"fuse\".",
     ),
 }  # fmt: skip
 

@@ -8,7 +8,38 @@ RUN = 'MINICTR_CACHEDIR="$DIRECTORY/cache" runuser -u "$USER" -- minictr exec "$
 ELSEWHERE = """runuser -u "$USER" -- sh -ec 'eval "$USER_FIX"; minictr exec "$SIF" true
     chmod -R u+w "$MINICTR_CACHEDIR"; rm -r "$MINICTR_CACHEDIR"'"""
 
+SERVED = 'runuser -u "$USER" -- minictr exec --unpack never "$SIF" true'
+FUSE = """cp -a /dev/fuse "$DIRECTORY/fuse"; chmod 0600 "$DIRECTORY/fuse"
+    mount --bind "$DIRECTORY/fuse" /dev/fuse"""
+
 CASES = [
+    Case(
+        "MC0140",
+        proof=("no executable squashfuse_ll in",),
+        fix=("install the package squashfuse.",),
+        repaired='hide squashfuse_ll; runuser -u "$USER" -- minictr exec "$SIF" true',
+        near=f"hide squashfuse; chmod 666 /dev/fuse; {SERVED}",
+    ),
+    Case(
+        "MC0141",
+        proof=("open(/dev/fuse): Permission denied; stat: uid 0, mode 0600",),
+        fix=("chmod 666 /dev/fuse",),
+        repaired=f'{FUSE}; eval "$ADMINISTRATOR_FIX"; {SERVED}',
+        # Closed as well, and the image is unpacked.
+        near=f'{FUSE}; runuser -u "$USER" -- minictr exec "$SIF" true',
+    ),
+    Case(
+        "MC0141",
+        name="missing",
+        as_root=True,
+        script=f"""mkdir "$DIRECTORY/dev"; touch "$DIRECTORY/dev/null" "$DIRECTORY/dev/urandom"
+            for name in null urandom; do mount --bind /dev/$name "$DIRECTORY/dev/$name"; done
+            mount --rbind "$DIRECTORY/dev" /dev; {SERVED}""",
+        proof=("open(/dev/fuse): No such file or directory",),
+        fix=("modprobe fuse",),
+        repaired=f"chmod 666 /dev/fuse; {SERVED}",
+        near=f'{FUSE}; runuser -u "$USER" -- minictr exec --unpack background "$SIF" true',
+    ),
     Case(
         "MC0118",
         proof=("no executable unsquashfs in",),

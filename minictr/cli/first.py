@@ -1,0 +1,105 @@
+"""The first launch of an image: unpack it, or serve it at once and unpack it behind.
+
+A small image is unpacked before a server could be started. Of a big one the payload sees the first
+byte before a twentieth is unpacked; but each file that is read through FUSE is decompressed anew,
+in every container, so the launches to come shall find it unpacked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posix
+
+from minictr.cli import messages
+from minictr.image.behind import GO_ON, unpack_behind
+from minictr.image.cache import changed, ensure
+from minictr.image.describe import describe
+from minictr.image.open import Image, open_image
+from minictr.image.source import open_source
+from minictr.image.squashfuse import DEVICE, SERVER, closed, command_for, find_server
+from minictr.image.tree import Served, Tree
+from minictr.refusal import Refusal
+from minictr.runtime.serve import serve, stop
+from minictr.runtime.syscalls import CallError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minictr.request import Request
+
+# What takes about as long to unpack as a server to start: bytes of the squashfs, and inodes.
+BIG, MANY = 16 << 20, 3000
+
+
+def first_tree(request: Request, cache: str, behind: bool) -> Tree:
+    """The tree of an image which the cache does not have. Raises Refusal.
+
+    behind   whether what is served may be unpacked by a process that outlives this one
+    """
+    image = open_image(request.image)
+    wanted = request.unpack == "never" or (request.unpack == "background" and is_big(image))
+    if image.kind != "directory" and wanted:
+        try:
+            tree = served(image)
+        except Refusal as refusal:
+            if request.unpack == "never" or refusal.code == "MC0103":
+                raise
+            messages.say(request, f"unpack: at once, because {refusal.cause}", "verbose")
+        else:
+            messages.say(request, f"unpack: {request.unpack}, {SERVER} serves it", "verbose")
+            if behind and request.unpack == "background":
+                return tree.replace(behind=unpack_behind(request.image, cache))
+            return tree
+    return ensure(
+        request.image,
+        cache,
+        say=lambda text: messages.say(request, text),
+        progress=request.verbosity >= 0 and posix.isatty(2),
+    )
+
+
+def let_go(tree: Tree) -> str:
+    """End the server after the launch, and let go on what unpacks behind it.
+
+    Gives words where the server had ended before; the command then read errors.
+    """
+    if tree.behind >= 0:
+        with contextlib.suppress(BrokenPipeError):  # it found that another one unpacks
+            os.write(tree.behind, GO_ON)
+    how = stop(tree.served.server) if tree.served else ""
+    return f"{SERVER}, which served the image, ended by {how}" if how else ""
+
+
+def is_big(image: Image) -> bool:
+    """Whether unpacking the image would be felt."""
+    return image.size > BIG or image.inodes > MANY
+
+
+def served(image: Image) -> Tree:
+    """The tree as a server shows it. Raises Refusal: what keeps us from serving."""
+    source = open_source(image.path)
+    try:
+        if source.identity != image.identity:
+            raise changed(image)
+        mounted = started(source.descriptor, image)
+    finally:
+        os.close(source.descriptor)
+    try:
+        tree = describe(f"/proc/self/fd/{mounted.mount}", image.kind, "")
+    except BaseException:
+        stop(mounted.server)
+        raise
+    return tree.replace(served=mounted)
+
+
+def started(descriptor: int, image: Image) -> Served:
+    """The running server of the image, and its mount. Raises Refusal."""
+    program = find_server()
+    try:
+        return serve(descriptor, command_for(program, image.offset))
+    except CallError as refused:
+        if refused.call == "open" and refused.arguments[0] == DEVICE:
+            raise closed(refused.errno) from None
+        why = f"{refused.call}: {posix.strerror(refused.errno)}" if refused.call else "it ended"
+        cause = f"{program} cannot serve the image"
+        raise Refusal("MC0000", cause, why, "Leave --unpack never out.") from None

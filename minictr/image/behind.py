@@ -1,0 +1,73 @@
+"""Unpack an image behind a launch that does not wait for it: for the launches to come."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import threading
+
+from minictr.image import index
+from minictr.image.cache import fill, modes_as_given, prepare, sweep, writing
+from minictr.image.locks import acquire, release
+from minictr.image.open import open_image
+
+GO_ON = b"\n"
+LAST_DESCRIPTOR = 0x7FFFFFFF
+
+
+def unpack_behind(path: str, cache: str) -> int:
+    """Start a process which unpacks the image at `path`, when nothing else has to be computed.
+
+    Gives the descriptor through which that process learns how the launcher ended: GO_ON and it
+    goes on, end of file without it (the launcher was killed) and it ends too. Nothing is said of
+    a failure: a launch that has to unpack meets it again.
+    """
+    reader, writer = os.pipe()
+    if os.fork():
+        os.close(reader)
+        return writer
+    try:
+        settle(reader)
+        threading.Thread(target=watch, args=(reader,), daemon=True).start()
+        unpack_alone(path, cache)
+    finally:
+        os._exit(0)
+
+
+def settle(reader: int) -> None:
+    """Leave the caller's terminal, pipes and processor to whom they belong."""
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.closerange(3, reader)
+    os.closerange(reader + 1, LAST_DESCRIPTOR)
+    os.chdir("/")
+    os.nice(19)
+    with contextlib.suppress(OSError):  # a filter's refusal
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # the disk idles by it as well
+
+
+def watch(reader: int) -> None:
+    """End this process and its unsquashfs with a launcher that was killed."""
+    if not os.read(reader, 1):
+        os.killpg(0, signal.SIGKILL)
+
+
+def unpack_alone(path: str, cache: str) -> None:
+    """Unpack the image unless another process does. Raises Refusal."""
+    image = open_image(path)
+    prepare(cache)
+    key = index.key_of(image.identity)
+    with writing(cache), modes_as_given():
+        lock = acquire(cache, key, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if lock < 0:
+            return
+        try:
+            if index.load(image.identity, cache, wait=True) is None:
+                sweep(cache, key)
+                fill(image, cache, lock, progress=False)
+        finally:
+            release(cache, key, lock)

@@ -1,0 +1,68 @@
+"""Find the program that serves a squashfs through FUSE, and say what stands in its way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from minictr.image.programs import SYSTEM_PATH
+from minictr.refusal import Refusal
+
+SERVER = "squashfuse_ll"
+DEVICE = "/dev/fuse"
+
+
+def find_server() -> str:
+    """The path of squashfuse_ll. Raises Refusal."""
+    path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
+    found = shutil.which(SERVER, path=path)
+    if found:
+        return found
+    raise Refusal(
+        "MC0140",
+        f"{SERVER} is missing, which serves an image without unpacking it",
+        f"no executable {SERVER} in {path.strip(':')}",
+        "Leave --unpack never out, or install the package squashfuse.",
+    )
+
+
+def command_for(program: str, offset: int) -> tuple[str, ...]:
+    """The server's command line, without image and mount point.
+
+    offset   of the squashfs in the image, in bytes
+    Every file is to be the caller's, as it is once unpacked: releases from 0.2 on can do that.
+    Before, what is not root's in the image belongs to nobody.
+    """
+    options = f"offset={offset}"
+    environment = {"PATH": SYSTEM_PATH, "LC_ALL": "C"}
+    done = subprocess.run(
+        [program, "--help"], env=environment, capture_output=True, text=True, check=False
+    )
+    if "uid=" in done.stdout + done.stderr:
+        options += ",uid=0,gid=0"
+    return (program, "-f", "-o", options)
+
+
+def try_device() -> None:
+    """Open /dev/fuse and close it again. Raises Refusal."""
+    try:
+        os.close(os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        raise closed(error.errno or 0) from None
+
+
+def closed(number: int) -> Refusal:
+    """/dev/fuse cannot be opened: open(2) answers with this errno."""
+    proof, fix = f"open({DEVICE}): {os.strerror(number)}", "modprobe fuse"
+    if os.path.exists(DEVICE):
+        status = os.stat(DEVICE)
+        proof += f"; stat: uid {status.st_uid}, mode {status.st_mode & 0o7777:04o}"
+        fix = f"chmod 666 {DEVICE}"
+    return Refusal(
+        "MC0141",
+        f"{DEVICE} cannot be opened, through which {SERVER} serves an image",
+        proof,
+        "Leave --unpack never out: an image that is unpacked needs no FUSE.",
+        fix,
+    )
