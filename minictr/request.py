@@ -37,6 +37,7 @@ class Request(Value):
     network      "none" where "net" is made, "" otherwise
     seccomp      "default", "compat", "unconfined" or the absolute path of a profile
     id_map       "auto", "helpers" or "single"
+    cache_limit  bytes of unpacked images; above them the least recently used go; 0 for none
     unpack       "now", "background" or "never": what is done with a big image
     no_mount     "proc", "sys", "dev", "devpts", "home", "tmp", "hostfs", "cwd", "bind-paths",
                  or an absolute path inside
@@ -71,6 +72,7 @@ class Request(Value):
     seccomp: str = "default"
     fakeroot: bool = False
     id_map: str = "auto"
+    cache_limit: int = 20 * 10**9
     unpack: str = "background"
     no_mount: tuple[str, ...] = ()
     workdir: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from minictr.cli.grammar import list_of, number_of, text_of, truth
+from minictr.cli.grammar import list_of, number_of, size_of, text_of, truth
 from minictr.refusal import Refusal
 from minictr.request import NAMESPACES, Request, check
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Notices = list[tuple[str, str]]
 
+CACHE_LIMIT = 20 * 10**9
 UNPACK = ("now", "background", "never")
 ID_MAPS = ("auto", "helpers", "single")
 PROFILES = ("default", "compat", "unconfined")
@@ -72,6 +73,7 @@ def files_of(values: Values, notices: Notices) -> dict[str, object]:
         "writable": truth(values, "writable"),
         "writable_tmpfs": truth(values, "writable-tmpfs"),
         "unpack": one_of(values, "unpack", UNPACK, "background"),
+        "cache_limit": size_of(values, "cache-limit", CACHE_LIMIT),
         "tmpfs_mib": number_of(values, "writable-tmpfs-size", 64),
     }
 

@@ -15,6 +15,7 @@ from minictr.cli import messages
 from minictr.image.behind import GO_ON, unpack_behind
 from minictr.image.cache import changed, ensure
 from minictr.image.describe import describe
+from minictr.image.inventory import shrink
 from minictr.image.open import Image, open_image
 from minictr.image.source import open_source
 from minictr.image.squashfuse import DEVICE, SERVER, closed, command_for, find_server
@@ -48,14 +49,29 @@ def first_tree(request: Request, cache: str, behind: bool) -> Tree:
         else:
             messages.say(request, f"unpack: {request.unpack}, {SERVER} serves it", "verbose")
             if behind and request.unpack == "background":
-                return tree.replace(behind=unpack_behind(request.image, cache))
+                return tree.replace(behind=unpack_behind(request.image, cache, request.cache_limit))
             return tree
-    return ensure(
+    tree = ensure(
         request.image,
         cache,
         say=lambda text: messages.say(request, text),
         progress=request.verbosity >= 0 and posix.isatty(2),
     )
+    if tree.name and request.cache_limit:
+        make_room(request, cache, tree)
+    return tree
+
+
+def make_room(request: Request, cache: str, tree: Tree) -> None:
+    """Keep the cache within its limit. What cannot be removed stands in nobody's way."""
+    try:
+        removed = shrink(cache, request.cache_limit, tree.name)
+    except Refusal as refusal:
+        messages.warn(request, f"the cache stays above --cache-limit: {refusal.cause}")
+        return
+    for old in removed:
+        text = f"cache: removed {', '.join(old.images)}, for --cache-limit"
+        messages.say(request, text, "verbose")
 
 
 def let_go(tree: Tree) -> str:

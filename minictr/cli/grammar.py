@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # strconv.ParseBool
 TRUE = ("1", "t", "T", "TRUE", "true", "True")
+UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}  # bytes
 FALSE = ("0", "f", "F", "FALSE", "false", "False")
 
 
@@ -251,3 +252,15 @@ def number_of(values: Values, key: str, default: int) -> int:
     """The value of an option of kind number."""
     value = values.get(key, default)
     return value if isinstance(value, int) else default
+
+
+def size_of(values: Values, key: str, default: int) -> int:
+    """The value of an option that takes a number of bytes: 500, 20G; 0 for no limit."""
+    text = text_of(values, key)
+    number = text[:-1] if text[-1:] in UNITS else text
+    if not (number.isascii() and number.isdecimal() and len(number) < 10):
+        if not text:
+            return default
+        cause = f"--{key} takes a number, with K, M, G or T where that many bytes are meant: {text}"
+        raise Refusal("request", cause)
+    return int(number) * UNITS.get(text[-1:], 1)

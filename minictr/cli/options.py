@@ -74,6 +74,8 @@ ACTION: Table = (
     ("ignore-subuid", "", "bool", "IGNORE_SUBUID", "", "--id-map single"),
     ("unpack", "", "string", "UNPACK", "now|background|never",
      "a big image: unpack it first, or serve it by FUSE and unpack it meanwhile, or never"),
+    ("cache-limit", "", "string", "CACHE_LIMIT", "SIZE",
+     "remove unpacked images, the least recently used first, above SIZE (20G; 0: never)"),
     ("writable", "w", "bool", "WRITABLE", "", "write to the image, which is a directory"),
     ("writable-tmpfs", "", "bool", "WRITABLE_TMPFS", "", "write to memory above the image"),
     ("writable-tmpfs-size", "", "number", "WRITABLE_TMPFS_SIZE", "MIB", "how much (64)"),

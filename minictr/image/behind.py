@@ -10,6 +10,7 @@ import threading
 
 from minictr.image import index
 from minictr.image.cache import fill, modes_as_given, prepare, sweep, writing
+from minictr.image.inventory import shrink
 from minictr.image.locks import acquire, release
 from minictr.image.open import open_image
 
@@ -17,9 +18,10 @@ GO_ON = b"\n"
 LAST_DESCRIPTOR = 0x7FFFFFFF
 
 
-def unpack_behind(path: str, cache: str) -> int:
+def unpack_behind(path: str, cache: str, limit: int) -> int:
     """Start a process which unpacks the image at `path`, when nothing else has to be computed.
 
+    limit   what the cache may hold, in bytes: see inventory.shrink(); 0 for no limit
     Gives the descriptor through which that process learns how the launcher ended: GO_ON and it
     goes on, end of file without it (the launcher was killed) and it ends too. Nothing is said of
     a failure: a launch that has to unpack meets it again.
@@ -31,7 +33,7 @@ def unpack_behind(path: str, cache: str) -> int:
     try:
         settle(reader)
         threading.Thread(target=watch, args=(reader,), daemon=True).start()
-        unpack_alone(path, cache)
+        unpack_alone(path, cache, limit)
     finally:
         os._exit(0)
 
@@ -56,7 +58,7 @@ def watch(reader: int) -> None:
         os.killpg(0, signal.SIGKILL)
 
 
-def unpack_alone(path: str, cache: str) -> None:
+def unpack_alone(path: str, cache: str, limit: int) -> None:
     """Unpack the image unless another process does. Raises Refusal."""
     image = open_image(path)
     prepare(cache)
@@ -66,8 +68,11 @@ def unpack_alone(path: str, cache: str) -> None:
         if lock < 0:
             return
         try:
-            if index.load(image.identity, cache, wait=True) is None:
+            tree = index.load(image.identity, cache, wait=True)
+            if tree is None:
                 sweep(cache, key)
-                fill(image, cache, lock, progress=False)
+                tree = fill(image, cache, lock, progress=False)
         finally:
             release(cache, key, lock)
+    if limit:
+        shrink(cache, limit, tree.name)

@@ -144,6 +144,26 @@ def discard(cache: str, tree: Cached) -> bool:
     return True
 
 
+def shrink(cache: str, limit: int, kept: str) -> list[Cached]:
+    """Remove trees until the rest has `limit` bytes at most, the least recently used first.
+
+    One in use stays, and so does `kept`, which may alone be larger. Gives what was removed.
+    Raises Refusal.
+    """
+    trees = inventory(cache)
+    size = sum(max(tree.size, 0) for tree in trees)
+    removed = []
+    for tree in reversed(trees):
+        if size <= limit:
+            break
+        if tree.name != kept and discard(cache, tree):
+            size -= max(tree.size, 0)
+            removed.append(tree)
+    if removed:
+        tidy(cache)
+    return removed
+
+
 def tidy(cache: str) -> int:
     """Remove index entries that lead nowhere and stale temporaries; how many there were."""
     count = 0

@@ -76,7 +76,9 @@ from minictr.request import Bind
         ("--preserve-fds 2", {"preserve_fds": 2}),
         ("--trace --diagnosis json", {"trace": True, "diagnosis": "json"}),
         ("-v", {"verbosity": 1}),
-        ("-u --no-init --underlay --unsquash --disable-cache --tmpdir /t", {}),
+        ("-u --no-init --underlay --disable-cache --tmpdir /t", {}),
+        ("--unsquash", {"unpack": "now"}),
+        ("--unpack never --cache-limit 5M", {"unpack": "never", "cache_limit": 5_000_000}),
         (
             "--nv",
             {
