@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import posix
 
-from minictr.diagnosis.catalogue import UNKNOWN, all_causes, stopping
+from minictr.diagnosis.catalogue import UNKNOWN, entry_of, stopping
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.kernel_words import kernel_words
 from minictr.diagnosis.shortage import limit_behind
@@ -24,7 +24,7 @@ def diagnose(failure: Failure, plan: Plan, host: Host, request: Request) -> Diag
         happened=happened(failure, request),
         failure=failure,
         code=UNKNOWN,
-        title=all_causes()[UNKNOWN].title,
+        title="",
         proof=None,
         kernel=_kernel(),
     )
@@ -40,6 +40,7 @@ def diagnose(failure: Failure, plan: Plan, host: Host, request: Request) -> Diag
         if isinstance(verdict, Unknown):
             still_open.append((entry.code, entry.title, verdict.why))
     return known.replace(
+        title=_unknown().title,
         failure=failure.replace(said=failure.said or interview.once(kernel_words, failure)),
         ruled_out=tuple(ruled_out),
         still_open=tuple(still_open),
@@ -49,10 +50,10 @@ def diagnose(failure: Failure, plan: Plan, host: Host, request: Request) -> Diag
 
 def diagnose_refusal(refusal: Refusal) -> Diagnosis:
     """The same value for an input that was refused: whoever refused it has the proof."""
-    entry = all_causes().get(refusal.code, all_causes()[UNKNOWN])
+    entry = entry_of(refusal.code) or _unknown()
     limited = limit_behind(refusal) if entry.code == UNKNOWN else None
     if limited:
-        entry = all_causes()[limited[0]]
+        entry = entry_of(limited[0]) or entry
     proved = entry.code != UNKNOWN
     cause = entry.title if proved else refusal.cause
     seen = tuple(refusal.proof.splitlines())
@@ -89,6 +90,12 @@ def _behind(candidates: list[Cause], interview: Interview) -> tuple[tuple[str, s
         if isinstance(verdict, Proof):
             found.append((entry.code, verdict.cause))
     return tuple(found)
+
+
+def _unknown() -> Cause:
+    entry = entry_of(UNKNOWN)
+    assert entry
+    return entry
 
 
 def _kernel() -> tuple[str, str]:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from importlib import import_module
 
 from minictr.diagnosis import not_shown
+from minictr.diagnosis.causes import MODULES, STOPPING
 from minictr.diagnosis.values import Cause, Probe
 
 UNKNOWN = "MC0000"
 
-# In the order in which causes are asked for. Of those that can stop the same step, the one that
-# the kernel meets first comes first; a specific one comes before a general one.
+# What the modules that were loaded have entered. Of the causes that can stop the same step, the one
+# that the kernel meets first comes first; a specific one comes before a general one.
 _CAUSES: dict[str, Cause] = {}
 
 HEAD = """# What can stop a launch
@@ -47,14 +48,33 @@ def refused(code: str, title: str, story: str) -> None:
 
 
 def all_causes() -> dict[str, Cause]:
-    """Every cause by its code, in the order in which they are asked for."""
-    import_module("minictr.diagnosis.causes")  # the modules enter what they hold
+    """Every cause by its code."""
+    for name in MODULES:
+        _load(name)
     return _CAUSES
+
+
+def entry_of(code: str) -> Cause | None:
+    """The cause with this code; None for none. To load them all takes 40 ms."""
+    for name in MODULES:
+        if code in _CAUSES:
+            break
+        _load(name)
+    return _CAUSES.get(code)
 
 
 def stopping(verb: str) -> list[Cause]:
     """The causes that can stop a step, in the order in which they are asked for."""
-    return [entry for entry in all_causes().values() if verb in entry.stops]
+    names = [name for name in MODULES if name in STOPPING.get(verb, "").split()]
+    for name in names:
+        _load(name)
+    found = [entry for entry in _CAUSES.values() if verb in entry.stops]
+    return sorted(found, key=lambda entry: MODULES.index(module_of(entry)))
+
+
+def module_of(entry: Cause) -> str:
+    """The name of the module that has the probe of a cause; "" for one without a probe."""
+    return entry.probe.__module__.rpartition(".")[2] if entry.probe else ""
 
 
 def page() -> str:
@@ -67,6 +87,10 @@ def _section(entry: Cause) -> str:
     stops = ", ".join(f"`{verb}`" for verb in entry.stops)
     where = f"Stops: {stops}.\n\n" if stops else ""
     return f"## {entry.code}: {entry.title}\n\n{where}{entry.story}\n"
+
+
+def _load(name: str) -> None:
+    import_module(f"minictr.diagnosis.causes.{name}")  # it enters what it holds
 
 
 def _enter(entry: Cause) -> None:

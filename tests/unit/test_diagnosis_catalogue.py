@@ -7,6 +7,8 @@ import functools
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,8 @@ from lab.cases import CASES
 from vm.faults import FAULTS
 
 import minictr.runtime
-from minictr.diagnosis.catalogue import UNKNOWN, all_causes, page, stopping
+from minictr.diagnosis.catalogue import UNKNOWN, all_causes, module_of, page, stopping
+from minictr.diagnosis.causes import STOPPING
 from minictr.runtime.step import Step
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +105,25 @@ def test_causes_are_asked_for_in_the_order_in_which_the_kernel_meets_them() -> N
     first = ["MC0704", "MC0204", "MC0201", "MC0202", "MC0205", "MC0206", "MC0207", "MC0203"]
     then = ["MC0208", "MC0209", "MC0210", "MC0211", "MC0701", "MC0702", "MC0703"]
     assert [code for code in asked if code in (*first, *then)] == first + then
+
+
+def test_the_table_names_the_modules_that_have_causes_for_each_step() -> None:
+    found: dict[str, set[str]] = {}
+    for entry in all_causes().values():
+        for verb in entry.stops:
+            found.setdefault(verb, set()).add(module_of(entry))
+    assert {verb: set(names.split()) for verb, names in STOPPING.items()} == found
+
+
+def test_a_report_loads_the_causes_of_its_step_and_no_others() -> None:
+    ask = "from minictr.diagnosis import catalogue; catalogue.stopping('LoadFilter')"
+    shown = f"import sys; {ask}; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", shown], cwd=ROOT, check=True, capture_output=True
+    )
+    names = loaded.stdout.decode().split()
+    assert "minictr.diagnosis.causes.confinement" in names
+    assert "minictr.diagnosis.causes.mounts" not in names
 
 
 def test_the_page_has_every_code_once() -> None:

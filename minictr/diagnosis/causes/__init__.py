@@ -1,6 +1,4 @@
-"""The causes, one function each; importing this package enters them into the catalogue."""
-
-from importlib import import_module
+"""The causes, one function each; importing one of the modules enters its own into the catalogue."""
 
 # In the order in which the kernel meets them: of two causes that stop the same step the earlier
 # one is reported.
@@ -21,5 +19,36 @@ MODULES = (
     "libraries", "deaths", "memory",
 )  # fmt: skip
 
-for _name in MODULES:
-    import_module(f"{__name__}.{_name}")
+# Step -> the modules that have causes which stop it: a report loads these and no others.
+STOPPING = {
+    "Bind": "ways unplaced binds mountpoints blocked mounts apparmor_mounts mount_table",
+    "BindFile": "mounts apparmor_mounts mount_table",
+    "BindRoot": "mounts apparmor_mounts mount_table ways tree",
+    "BindTree": "descriptors mounts apparmor_mounts mount_table ways tree",
+    "ChangeDirectory": "ways directory",
+    "CloseDescriptors": "confinement",
+    "CoverCache": "mounts apparmor_mounts mount_table ways cache_cover",
+    "CreateNamespaces": "confinement descriptors outer_filter sysctls limits used_up chroot"
+    " root_cover unmapped pid_namespace fork sizes apparmor selinux",
+    "DropBoundingSet": "confinement fork",
+    "DropCapabilities": "confinement fork",
+    "EvaluateEnvironment": "descriptors fork sizes",
+    "Execute": "descriptors fork execute paths executable denied noexec programs formats arguments",
+    "LoadFilter": "confinement",
+    "MakeFiles": "descriptors sizes mounts file_size",
+    "MakeSkeleton": "descriptors mounts ways",
+    "MapIds": "descriptors fork sizes apparmor selinux real_ids subids helper_files helper_formats"
+    " procfs callers sources helpers setuid file_capabilities capabilities maps",
+    "MountEmpty": "mounts apparmor_mounts mount_table ways mountpoints blocked",
+    "MountMinimalDev": "descriptors mounts apparmor_mounts mount_table",
+    "MountOverlay": "mounts apparmor_mounts mount_table ways tree",
+    "MountProc": "mounts apparmor_mounts mount_table proc",
+    "MountStaging": "apparmor selinux maps mounts apparmor_mounts landlock mount_table pivot",
+    "PivotRoot": "mounts apparmor_mounts",
+    "ProtectProc": "mounts apparmor_mounts mount_table",
+    "RaiseLoopback": "descriptors apparmor loopback",
+    "RunPayload": "libraries deaths memory",
+    "SetHostname": "apparmor mounts",
+    "SetNoNewPrivileges": "confinement fork",
+    "TakeTerminal": "confinement",
+}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from minictr.diagnosis import hear
-from minictr.diagnosis.catalogue import UNKNOWN, all_causes, stopping
+from minictr.diagnosis.catalogue import UNKNOWN, entry_of, stopping
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.command import candidates
 from minictr.diagnosis.probes.walk import walk
@@ -127,9 +127,11 @@ def ask_causes(interview: Interview, place: Standing, known: Diagnosis) -> Diagn
             ruled_out.append((entry.code, entry.title, verdict.how))
         if isinstance(verdict, Unknown):
             still_open.append((entry.code, entry.title, verdict.why))
+    unknown = entry_of(UNKNOWN)
+    assert unknown
     return known.replace(
         code=UNKNOWN,
-        title=all_causes()[UNKNOWN].title,
+        title=unknown.title,
         ruled_out=tuple(ruled_out),
         still_open=tuple(still_open),
         could_not_look=interview.unseen,
