@@ -52,9 +52,14 @@ images:
 docs:
     python docs/generate.py
 
-# Launch time beside the bare interpreter and the peers
+# Every benchmark, beside the peers that are installed; writes docs/performance.md
 bench *ARGS:
-    python bench/launch {{ ARGS }}
+    python bench/all {{ ARGS }}
+    python bench/report
+
+# The same in the root with all the peers; needs root and the shared lab/peers
+bench-in-peers *ARGS:
+    bench/in-peers all {{ ARGS }}
 
 # Both README commands in a bare Debian 12 and 13; needs root
 bare *ARGS:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ BARE = "bare interpreter"
 SINGLE, HELPERS = "minictr, one id", "minictr, newuidmap"
 STAND_IN = "minictr as apptainer"  # what a client calls that takes it for apptainer
 APPTAINER = "apptainer, the SIF"
+BWRAP, CH_RUN = "bwrap, the tree", "ch-run, the SquashFS"
 
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts")
@@ -54,23 +56,39 @@ class Field(NamedTuple):
     python: str  # the interpreter, and its version
 
 
-def field(chosen: Path | None, image: Path | None, scratch: Path) -> Field:
-    """Everything that can be measured here: `chosen` or this checkout's minictr, and the peers."""
+def field(
+    chosen: Path | None, image: Path | None, scratch: Path, scripts: Mapping[str, str] = SCRIPTS
+) -> Field:
+    """Everything that can be measured here: `chosen` or this checkout's minictr, and the peers.
+
+    Without an image the example image is built, once with each of the environment scripts.
+    """
     if image and not image.is_file():
         raise Unusable(f"{image} is not a file; an image is a SIF or SquashFS file here")
     program = program_under_test(chosen, scratch)
     environ = environment(scratch)
-    images = {"": image} if image else build_images(program, scratch, environ)
+    images = {"": image} if image else build_images(program, scratch, environ, scripts)
     own = own_commands(program, images, environ)
     own[STAND_IN] = stand_in(program, images[""], scratch, environ)
     commands, skipped = warm_up(own)
     if SINGLE in skipped:
         raise Unusable(f"{SINGLE}: {skipped[SINGLE]}")
     peers, absent = warm_up(peer_commands(images[""], scratch, environ))
-    files = {argv[0] for argv, _ in (commands | peers).values()}
-    said = {Path(file).name: first_line([file, "--version"], environ) for file in sorted(files)}
+    said = versions(commands | peers, environ)
     python = f"{program.python} ({first_line([program.python, '--version'], environ)})"
     return Field(commands | peers, skipped | absent, said, python)
+
+
+def versions(commands: Mapping[str, Command], environ: dict[str, str]) -> dict[str, str]:
+    """What each program that takes part says to --version."""
+    files = {argv[0] for argv, _ in commands.values()}
+    return {Path(file).name: first_line([file, "--version"], environ) for file in sorted(files)}
+
+
+def instead(command: Command, *words: str) -> Command:
+    """The same launch, of another command than `true`."""
+    (*argv, _), environ = command
+    return (*argv, *words), environ
 
 
 def first_line(argv: list[str], environ: dict[str, str]) -> str:
@@ -129,7 +147,8 @@ def stamp(status: os.stat_result) -> tuple[int, int]:
 
 def environment(scratch: Path) -> dict[str, str]:
     """The environment of everything that is measured, with a cache of this run's own."""
-    kept = {name: os.environ[name] for name in ("HOME", "USER", "LOGNAME") if name in os.environ}
+    login = ("HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR")
+    kept = {name: os.environ[name] for name in login if name in os.environ}
     return {**kept, "PATH": PATH, "LANG": "C.UTF-8", "MINICTR_CACHEDIR": str(scratch / "cache")}
 
 
@@ -153,10 +172,12 @@ def stand_in(program: Program, image: Path, scratch: Path, environ: dict[str, st
     return (str(scratch / "names/apptainer"), "exec", str(image), "true"), environ
 
 
-def build_images(program: Program, scratch: Path, environ: dict[str, str]) -> dict[str, Path]:
+def build_images(
+    program: Program, scratch: Path, environ: dict[str, str], scripts: Mapping[str, str]
+) -> dict[str, Path]:
     """The example image with each kind of environment script; end of the label -> path."""
     images = {}
-    for number, (end, text) in enumerate(SCRIPTS.items()):
+    for number, (end, text) in enumerate(scripts.items()):
         root, images[end] = scratch / f"root-{number}", scratch / f"image-{number}.sif"
         root.mkdir()
         run([str(PROJECT / "images/hello/recipe"), str(root)], environ)
@@ -177,9 +198,9 @@ def peer_commands(image: Path, scratch: Path, environ: dict[str, str]) -> dict[s
         squashfs.write_bytes(whole.read(found.size))
     bound = ("--ro-bind", tree.root, "/", "--proc", "/proc", "--dev", "/dev")
     argvs = {
-        "bwrap, the tree": ("bwrap", *NAMESPACES, *bound, "true"),
+        BWRAP: ("bwrap", *NAMESPACES, *bound, "true"),
         "ch-run, the tree": ("ch-run", tree.root, "--", "true"),
-        "ch-run, the SquashFS": ("ch-run", str(squashfs), "--", "true"),
+        CH_RUN: ("ch-run", str(squashfs), "--", "true"),
         APPTAINER: ("apptainer", "exec", str(image), "true"),
     }
     return {

@@ -1,0 +1,81 @@
+"""A launch from the cache imports no more modules, and makes no more system calls, than before."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ordinary_user import RunAsUser
+from readable import Checkout
+from skipping import require, require_program
+
+from minictr.start import CODE
+
+PYTHON = "/usr/bin/python3"
+BARE = [PYTHON, "-X", "utf8", "-I", "-S"]
+
+# Beyond what the bare interpreter does; a little above what a launch took when these were written
+# (47 modules with Python 3.11 and 3.14; 636 calls with 3.11). Whoever needs one more
+# measures first what it costs (bench/launch), then counts the bound up by that, and says why in the
+# message of the change.
+MODULES = 49
+CALLS = 680
+
+Launch = Callable[..., str]
+
+
+@pytest.fixture
+def launch(run_as_user: RunAsUser, checkout: Checkout, cache: Path) -> Launch:
+    """launch(*before, python=BARE): exec `true`, started by the words before; gives its stderr."""
+
+    def run(*before: str, python: list[str] = BARE) -> str:
+        where = [str(checkout.root), str(checkout.site), "minictr"]
+        image = checkout.root / "tests/data/images/bb-gzip.sif"
+        command = [*before, *python, "-c", CODE, *where, "exec", "--id-map", "single"]
+        done = run_as_user([*command, image, "true"], env={"MINICTR_CACHEDIR": str(cache)})
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    return run
+
+
+def test_the_modules_that_a_launch_imports(
+    launch: Launch, run_as_user: RunAsUser, cache: Path
+) -> None:
+    """Without the file that keeps them, for importtime does not see those it holds."""
+    python = [*BARE, "-X", "importtime"]
+    launch()  # unpacks, for which it imports much more
+    launch()
+    shutil.rmtree(cache / "code")
+    bare = run_as_user([*python, "-c", "pass"]).stderr
+    own = imported(launch(python=python)) - imported(bare)
+    assert "minictr.runtime.launch" in own
+    assert len(own) <= MODULES, sorted(own)
+
+
+def imported(said: str) -> set[str]:
+    """What -X importtime names."""
+    lines = (line for line in said.splitlines() if line.startswith("import time:"))
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+def test_the_system_calls_that_a_launch_makes(
+    launch: Launch, run_as_user: RunAsUser, directory: Path
+) -> None:
+    """Of all its processes, once the cache has the image, the filter and the modules."""
+    strace = require_program("strace", "STRACE", "strace")
+    count = [strace, "-f", "-qq", "-c", "-o", str(directory / "count")]
+    traced = run_as_user([*count, *BARE, "-c", "pass"])
+    require(traced.returncode == 0, "STRACE", f"strace cannot trace here: {traced.stderr.strip()}")
+    bare = total(directory / "count")
+    for _ in range(3):
+        launch()
+    launch(*count)
+    assert 0 < bare < total(directory / "count") <= bare + CALLS
+
+
+def total(file: Path) -> int:
+    """The number of calls in the last line of `strace -c`."""
+    return int(file.read_text().splitlines()[-1].split()[3])
