@@ -13,12 +13,10 @@ import posix
 
 from minictr.cli import messages
 from minictr.image.behind import GO_ON, unpack_behind
-from minictr.image.cache import changed, ensure
 from minictr.image.describe import describe
-from minictr.image.inventory import shrink
 from minictr.image.open import Image, open_image
 from minictr.image.source import open_source
-from minictr.image.squashfuse import DEVICE, SERVER, closed, command_for, find_server
+from minictr.image.squashfuse import DEVICE, SERVER, closed, commands, find_server
 from minictr.image.tree import Served, Tree
 from minictr.refusal import Refusal
 from minictr.runtime.serve import serve, stop
@@ -51,6 +49,13 @@ def first_tree(request: Request, cache: str, behind: bool) -> Tree:
             if behind and request.unpack == "background":
                 return tree.replace(behind=unpack_behind(request.image, cache, request.cache_limit))
             return tree
+    return unpacked(request, cache)
+
+
+def unpacked(request: Request, cache: str) -> Tree:
+    """The tree, unpacked before the launch goes on. Raises Refusal."""
+    from minictr.image.cache import ensure  # dear to a launch that is served
+
     tree = ensure(
         request.image,
         cache,
@@ -64,6 +69,8 @@ def first_tree(request: Request, cache: str, behind: bool) -> Tree:
 
 def make_room(request: Request, cache: str, tree: Tree) -> None:
     """Keep the cache within its limit. What cannot be removed stands in nobody's way."""
+    from minictr.image.inventory import shrink
+
     try:
         removed = shrink(cache, request.cache_limit, tree.name)
     except Refusal as refusal:
@@ -96,6 +103,8 @@ def served(image: Image) -> Tree:
     source = open_source(image.path)
     try:
         if source.identity != image.identity:
+            from minictr.image.cache import changed
+
             raise changed(image)
         mounted = started(source.descriptor, image)
     finally:
@@ -111,11 +120,13 @@ def served(image: Image) -> Tree:
 def started(descriptor: int, image: Image) -> Served:
     """The running server of the image, and its mount. Raises Refusal."""
     program = find_server()
-    try:
-        return serve(descriptor, command_for(program, image.offset))
-    except CallError as refused:
-        if refused.call == "open" and refused.arguments[0] == DEVICE:
-            raise closed(refused.errno) from None
-        why = f"{refused.call}: {posix.strerror(refused.errno)}" if refused.call else "it ended"
-        cause = f"{program} cannot serve the image"
-        raise Refusal("MC0000", cause, why, "Leave --unpack never out.") from None
+    why = ""
+    for command in commands(program, image.offset):
+        try:
+            return serve(descriptor, command)
+        except CallError as refused:
+            if refused.call == "open" and refused.arguments[0] == DEVICE:
+                raise closed(refused.errno) from None
+            why = f"{refused.call}: {posix.strerror(refused.errno)}" if refused.call else "it ended"
+    cause = f"{program} cannot serve the image"
+    raise Refusal("MC0000", cause, why, "Leave --unpack never out.")

@@ -3,16 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import signal
-import threading
-
-from minictr.image import index
-from minictr.image.cache import fill, modes_as_given, prepare, sweep, writing
-from minictr.image.inventory import shrink
-from minictr.image.locks import acquire, release
-from minictr.image.open import open_image
 
 GO_ON = b"\n"
 LAST_DESCRIPTOR = 0x7FFFFFFF
@@ -32,7 +23,7 @@ def unpack_behind(path: str, cache: str, limit: int) -> int:
         return writer
     try:
         settle(reader)
-        threading.Thread(target=watch, args=(reader,), daemon=True).start()
+        watch(reader)
         unpack_alone(path, cache, limit)
     finally:
         os._exit(0)
@@ -53,13 +44,27 @@ def settle(reader: int) -> None:
 
 
 def watch(reader: int) -> None:
-    """End this process and its unsquashfs with a launcher that was killed."""
-    if not os.read(reader, 1):
-        os.killpg(0, signal.SIGKILL)
+    """From here on, end this process and its unsquashfs with a launcher that is killed."""
+    import signal  # dear to whoever waits for the launch, and so are those below
+    import threading
+
+    def wait() -> None:
+        if not os.read(reader, 1):
+            os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def unpack_alone(path: str, cache: str, limit: int) -> None:
     """Unpack the image unless another process does. Raises Refusal."""
+    import fcntl
+
+    from minictr.image import index
+    from minictr.image.cache import fill, modes_as_given, prepare, sweep, writing
+    from minictr.image.inventory import shrink
+    from minictr.image.locks import acquire, release
+    from minictr.image.open import open_image
+
     image = open_image(path)
     prepare(cache)
     key = index.key_of(image.identity)

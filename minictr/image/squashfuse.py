@@ -3,45 +3,40 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
+import posix
 
-from minictr.image.programs import SYSTEM_PATH
+from minictr.image.tree import may
 from minictr.refusal import Refusal
 
 SERVER = "squashfuse_ll"
 DEVICE = "/dev/fuse"
+PLACES = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"  # behind $PATH
 
 
 def find_server() -> str:
     """The path of squashfuse_ll. Raises Refusal."""
-    path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
-    found = shutil.which(SERVER, path=path)
-    if found:
-        return found
+    path = f"{os.environ.get('PATH', '')}:{PLACES}".strip(":")
+    for directory in path.split(":"):
+        found = f"{directory}/{SERVER}"
+        if directory.startswith("/") and os.path.isfile(found) and may(found, posix.X_OK):
+            return found
     raise Refusal(
         "MC0140",
         f"{SERVER} is missing, which serves an image without unpacking it",
-        f"no executable {SERVER} in {path.strip(':')}",
+        f"no executable {SERVER} in {path}",
         "Leave --unpack never out, or install the package squashfuse.",
     )
 
 
-def command_for(program: str, offset: int) -> tuple[str, ...]:
-    """The server's command line, without image and mount point.
+def commands(program: str, offset: int) -> tuple[tuple[str, ...], ...]:
+    """The command lines to be tried in turn, each without image and mount point.
 
     offset   of the squashfs in the image, in bytes
-    Every file is to be the caller's, as it is once unpacked: releases from 0.2 on can do that.
-    Before, what is not root's in the image belongs to nobody.
+    Every file is to be the caller's, as it is once unpacked: releases from 0.2 on can do that, and
+    older ones end at the option. With these, what is not root's in the image belongs to nobody.
     """
     options = f"offset={offset}"
-    environment = {"PATH": SYSTEM_PATH, "LC_ALL": "C"}
-    done = subprocess.run(
-        [program, "--help"], env=environment, capture_output=True, text=True, check=False
-    )
-    if "uid=" in done.stdout + done.stderr:
-        options += ",uid=0,gid=0"
-    return (program, "-f", "-o", options)
+    return tuple((program, "-f", "-o", options + more) for more in (",uid=0,gid=0", ""))
 
 
 def try_device() -> None:
