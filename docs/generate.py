@@ -33,9 +33,9 @@ STEPS = {
     "map_ids": (idmap.MapIds,),
     "isolate": (namespaces.SetHostname, network.RaiseLoopback),
     "build": (
-        rootfs.MountStaging, serve.AttachImage, rootfs.MakeSkeleton, rootfs.MountOverlay, rootfs.BindRoot,
-        rootfs.BindTree, rootfs.MakeFiles, mounts.Bind, mounts.BindFile, mounts.MountProc,
-        mounts.MountMinimalDev, mounts.MountEmpty, mounts.CoverCache, mounts.ProtectProc,
+        rootfs.MountStaging, serve.AttachImage, rootfs.MakeSkeleton, rootfs.MountOverlay,
+        rootfs.BindRoot, rootfs.BindTree, rootfs.MakeFiles, mounts.Bind, mounts.BindFile,
+        mounts.MountProc, mounts.MountMinimalDev, mounts.MountEmpty, mounts.CoverCache, mounts.ProtectProc,
         rootfs.PivotRoot, rootfs.ChangeDirectory,
     ),
     "confine": (

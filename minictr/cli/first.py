@@ -18,6 +18,7 @@ from minictr.image.open import Image, open_image
 from minictr.image.source import open_source
 from minictr.image.squashfuse import DEVICE, SERVER, closed, commands, find_server
 from minictr.image.tree import Served, Tree
+from minictr.modules import home_directory
 from minictr.refusal import Refusal
 from minictr.runtime.serve import serve, stop
 from minictr.runtime.syscalls import CallError
@@ -47,7 +48,8 @@ def first_tree(request: Request, cache: str, behind: bool) -> Tree:
         else:
             messages.say(request, f"unpack: {request.unpack}, {SERVER} serves it", "verbose")
             if behind and request.unpack == "background":
-                return tree.replace(behind=unpack_behind(request.image, cache, request.cache_limit))
+                limit, home = request.cache_limit, home_directory(dict(request.host_environment))
+                return tree.replace(behind=unpack_behind(request.image, cache, limit, home))
             return tree
     return unpacked(request, cache)
 
@@ -61,6 +63,7 @@ def unpacked(request: Request, cache: str) -> Tree:
         cache,
         say=lambda text: messages.say(request, text),
         progress=request.verbosity >= 0 and posix.isatty(2),
+        home=home_directory(dict(request.host_environment)),
     )
     if tree.name and request.cache_limit:
         make_room(request, cache, tree)

@@ -9,10 +9,11 @@ GO_ON = b"\n"
 LAST_DESCRIPTOR = 0x7FFFFFFF
 
 
-def unpack_behind(path: str, cache: str, limit: int) -> int:
+def unpack_behind(path: str, cache: str, limit: int, home: str) -> int:
     """Start a process which unpacks the image at `path`, when nothing else has to be computed.
 
     limit   what the cache may hold, in bytes: see inventory.shrink(); 0 for no limit
+    home    the caller's home directory, which is to be a mount point in it
     Gives the descriptor through which that process learns how the launcher ended: GO_ON and it
     goes on, end of file without it (the launcher was killed) and it ends too. Nothing is said of
     a failure: a launch that has to unpack meets it again.
@@ -24,7 +25,7 @@ def unpack_behind(path: str, cache: str, limit: int) -> int:
     try:
         settle(reader)
         watch(reader)
-        unpack_alone(path, cache, limit)
+        unpack_alone(path, cache, limit, home)
     finally:
         os._exit(0)
 
@@ -55,7 +56,7 @@ def watch(reader: int) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def unpack_alone(path: str, cache: str, limit: int) -> None:
+def unpack_alone(path: str, cache: str, limit: int, home: str) -> None:
     """Unpack the image unless another process does. Raises Refusal."""
     import fcntl
 
@@ -76,7 +77,7 @@ def unpack_alone(path: str, cache: str, limit: int) -> None:
             tree = index.load(image.identity, cache, wait=True)
             if tree is None:
                 sweep(cache, key)
-                tree = fill(image, cache, lock, progress=False)
+                tree = fill(image, cache, lock, False, home)
         finally:
             release(cache, key, lock)
     if limit:

@@ -25,6 +25,7 @@ from minictr.image import index
 from minictr.image.describe import describe
 from minictr.image.locks import free, image_lock, temporary_name
 from minictr.image.open import Image, open_image
+from minictr.image.points import make_points
 from minictr.image.programs import SYSTEM_PATH
 from minictr.image.records import read_record, write_entry, write_tree_files
 from minictr.image.refusals import printable
@@ -38,7 +39,7 @@ from minictr.refusal import Refusal
 PARTS = ("index", "locks", "tmp", "trees")
 
 # A temporary of another host is left alone for a day, free lock or not: an NFS mount with
-# local_lock=flock keeps the locks of its own machine only (nfs(5)).
+# local_lock=flock keeps its own machine's locks only (nfs(5)).
 FOREIGN_AGE = 86400
 
 # Two writes within one tick of the clock leave the same ctime: a tick is 10 ms at HZ=100, and a
@@ -48,18 +49,19 @@ TICK, LONG_TICK = 0.02, 1.0
 ATTEMPTS = 5  # to publish, beside others who publish and clean the same content
 
 
-def ensure(path: str, cache: str, say: Callable[[str], None], progress: bool) -> Tree:
+def ensure(
+    path: str, cache: str, say: Callable[[str], None], progress: bool, home: str = ""
+) -> Tree:
     """The tree of the image at `path`, held by a shared lock, unpacked first when need be.
 
     A directory is described where it stands. `say` gets a line when this has to wait for another
-    process; `progress` asks for a bar on stderr. Raises Refusal.
+    process; `progress` asks for a bar on stderr; `home` is to be a mount point. Raises Refusal.
     """
     image = open_image(path)
     if image.kind == "directory":
         return describe(os.path.realpath(path), "directory", "")
     prepare(cache)
-    tree = index.load(image.identity, cache)
-    if tree:
+    if tree := index.load(image.identity, cache):
         return tree
     key = index.key_of(image.identity)
     with writing(cache), modes_as_given(), image_lock(cache, key, image.path, say) as lock:
@@ -68,7 +70,7 @@ def ensure(path: str, cache: str, say: Callable[[str], None], progress: bool) ->
         if tree:
             return tree
         sweep(cache, key)
-        return fill(image, cache, lock, progress)
+        return fill(image, cache, lock, progress, home)
 
 
 def prepare(cache: str) -> None:
@@ -84,7 +86,7 @@ def prepare(cache: str) -> None:
 
 @contextlib.contextmanager
 def modes_as_given() -> Iterator[None]:
-    """Keep the caller's umask, which may be 0777, out of the modes of what is made."""
+    """Keep the caller's umask out of the modes of what is made."""
     before = os.umask(0o077)
     try:
         yield
@@ -122,7 +124,7 @@ def writing(cache: str) -> Iterator[None]:
         raise stopped_call(error, cache) from error
 
 
-def fill(image: Image, cache: str, lock: int, progress: bool) -> Tree:
+def fill(image: Image, cache: str, lock: int, progress: bool, home: str) -> Tree:
     """Unpack the image, or adopt the tree of a file with the same content; index the result."""
     source = open_source(image.path)
     try:
@@ -131,7 +133,7 @@ def fill(image: Image, cache: str, lock: int, progress: bool) -> Tree:
         settle(image.identity)
         tree = adopt(source.descriptor, image, cache)
         if tree is None:
-            tree = publish(source.descriptor, image, cache, lock, progress)
+            tree = publish(source.descriptor, image, cache, lock, progress, home)
         return tree
     finally:
         os.close(source.descriptor)
@@ -193,7 +195,9 @@ def adopt(descriptor: int, image: Image, cache: str) -> Tree | None:
     return tree
 
 
-def publish(descriptor: int, image: Image, cache: str, lock: int, progress: bool) -> Tree:
+def publish(
+    descriptor: int, image: Image, cache: str, lock: int, progress: bool, home: str
+) -> Tree:
     """Unpack into a temporary directory, make it durable, rename it into place, index it.
 
     Everything that needs space is written before the rename, so a full disk leaves nothing.
@@ -204,6 +208,7 @@ def publish(descriptor: int, image: Image, cache: str, lock: int, progress: bool
         with writing(cache):
             os.mkdir(temporary, 0o700)
             name, manifest = unpack(descriptor, image, temporary, lock, progress)
+            manifest = make_points(f"{temporary}/root", home, manifest)
             check_unchanged(descriptor, image)
             described = describe(f"{temporary}/root", image.kind, name)
             tree = described.replace(root=f"{cache}/trees/{name}/root")
@@ -222,8 +227,8 @@ def publish(descriptor: int, image: Image, cache: str, lock: int, progress: bool
 def put(temporary: str, final: str, key: str, cache: str) -> int:
     """Rename the finished tree to its name; the descriptor of the shared lock on what is there.
 
-    The lock is taken before the tree can be seen: no `cache clean` comes between. Where a file of
-    the same content was faster, its tree is used, and this one removed.
+    The lock is taken before the tree can be seen: no `cache clean` comes between. Where another
+    of the same content was faster, that is used, and this one removed.
     """
     held = index.hold(temporary)
     for _ in range(ATTEMPTS):

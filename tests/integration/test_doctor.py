@@ -85,7 +85,7 @@ def test_on_a_terminal_it_is_a_table(
     terminal = Terminal([checkout.program, "doctor"], user, env, directory)
     terminal.expect(r"what +.*seen")
     terminal.expect(r"\x1b\[32mok\x1b\[0m +user namespaces")
-    terminal.expect("FUSE")
+    terminal.expect("squashfuse_ll")
     assert terminal.process.wait(20) == 0
 
 

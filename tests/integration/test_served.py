@@ -21,7 +21,7 @@ from minictr.cli.first import BIG
 
 Minictr = Callable[..., subprocess.CompletedProcess[str]]
 Wait = Callable[..., None]
-LIST = "find / -xdev -path /proc -prune -o -print | sort | xargs stat -c '%n %f %s %u %g %h'"
+LIST = "find /bin /closed /etc /filler /.singularity.d | sort | xargs stat -c '%n %f %s %u %g %h'"
 SERVED = "squashfuse_ll serves it"
 
 
@@ -102,7 +102,7 @@ def test_a_served_image_looks_as_it_does_unpacked(
 
     def regular(text: str) -> list[str]:
         # A file system counts the bytes and links of a directory in its own way.
-        words = [line.split() for line in text.splitlines() if not line.startswith("/dev")]
+        words = [line.split() for line in text.splitlines()]
         return [" ".join(w[:2] + w[3:5]) if w[1].startswith("4") else " ".join(w) for w in words]
 
     assert len(regular(served.stdout)) > 280
