@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lab.bench import Case
+from lab.cases import CASES
 
+from minictr.diagnosis.catalogue import all_causes
+
+ASKED = "6.12"  # its tracing is asked, and its reports are kept as text
 EVERY = ("5.10", "6.1", "6.12", "7.2")
 # On 6.1 a profile without attach_disconnected loses the paths below an overlay, with EACCES at the
 # first file that is looked up there: what comes later in a launch is not seen on it.
@@ -19,17 +23,23 @@ class Fault(Case):
 
     kernels  where the fault is made
     harmless kernels on which the same script succeeds: they do not have the fault
-    machine  how it is started: "plain", "ramfs", "selinux" or "selinux:POLICY", of those that
-             build-vm makes
+    machine  how it is started: "plain", "ramfs", "disk" with room for large images, "selinux" or
+             "selinux:POLICY", of those that build-vm makes
     fixed_on where the fix is tried, where that is not everywhere; SELinux takes minutes for it
+    before   run by root before the job
     undo     run after the job: what it left in the kernel
+    asked    whether the kernel's tracing is asked which function refused
+    of_the_lab  whether tests/lab makes it as well
     """
 
     kernels: tuple[str, ...] = EVERY
     harmless: tuple[str, ...] = ()
     machine: str = "plain"
     fixed_on: tuple[str, ...] = EVERY
+    before: str = ""
     undo: str = ""
+    asked: bool = True
+    of_the_lab: bool = False
 
     @property
     def enforcing(self) -> bool:
@@ -238,4 +248,43 @@ OTHERS = [
     ),
 ]
 
-FAULTS = [*OTHERS, *APPARMOR, *SELINUX]
+# Of the lab, where control groups are version 1 on many a machine; here they are version 2.
+IN_A_GROUP = ("MC0646", "MC0702", "MC0706")
+ROOMY = {"MC0706": "disk"}
+GROUPS = [
+    Fault(
+        **(case.__dict__ | {"kernels": (ASKED,), "machine": ROOMY.get(case.code, "plain")}),
+        asked=False,  # a fork goes through more functions than can be probed
+        of_the_lab=True,
+    )
+    for case in CASES
+    if case.code in IN_A_GROUP
+]
+
+FAULTS = [*OTHERS, *APPARMOR, *SELINUX, *GROUPS]
+
+# Of the lab's own faults the kernel is asked about namespaces, id maps and mounts.
+STEPS = ("MC02", "MC03", "MC04")
+# The case of a code that is taken, where the one without a name comes to no system call.
+NAMED = {"MC0433": "bound"}
+ELSEWHERE = ("MC0329",)  # it takes a compiler; newuidmap itself refuses, and no system call
+# What the emulation needs: 100000 mounts take it hours.
+MORE = {
+    "MC0409": {
+        "before": "sysctl -qw fs.mount-max=400",
+        "undo": "sysctl -qw fs.mount-max=100000",
+    },
+}
+
+
+def from_the_lab() -> list[Fault]:
+    """One case of each code; tests/lab itself tries its fix and its near miss."""
+    causes = all_causes()
+    alone = {"repaired": "", "near": "", "fix": (), "kernels": (ASKED,), "of_the_lab": True}
+    known = {*ELSEWHERE, *(fault.code for fault in FAULTS)}
+    return [
+        Fault(**(case.__dict__ | alone | MORE.get(case.code, {})))
+        for case in CASES
+        if case.code.startswith(STEPS) and causes[case.code].stops
+        and case.name == NAMED.get(case.code, "") and case.code not in known
+    ]  # fmt: skip

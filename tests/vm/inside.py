@@ -62,10 +62,14 @@ def outcome(job: dict) -> dict:
     """How every script of the job ended."""
     ended = {"id": job["id"], "release": os.uname().release}
     began = time.time()
+    subprocess.run(["sh", "-c", job["before"]], capture_output=True)
     fault = ended["fault"] = run(job, job["fault"])
     report = report_of(fault)
-    if report.get("step") and job["asked"]:
-        ended["text"] = run(job, job["fault"], MINICTR_DIAGNOSIS="text")
+    if job["asked"] and not report.get("step"):
+        ended["trace"] = {"why": "the launch is refused before its first step"}
+    elif job["asked"]:
+        if job["kept"]:
+            ended["text"] = run(job, job["fault"], MINICTR_DIAGNOSIS="text")
         ended["trace"] = oracle.observe(report["step"], lambda: run(job, job["fault"], traced=True))
     fixes = {who.upper() + "_FIX": commands(report, who) for who in ("user", "administrator")}
     if job["near"]:  # of SELinux: the same with the policy not enforced

@@ -18,6 +18,8 @@ BUILT = Path(os.environ.get("VM_IMG") or "/var/lib/vm-lab")
 KEPT = Path(os.environ.get("MINICTR_VM") or "/var/tmp/minictr-vm")
 # The release of the machine's root file system, and the version of its python3.
 RELEASE, PYTHON = "trixie", "python3.13"
+# Of squashfs-tools, and a library that the machine has not.
+SQUASHFS = ("bin/unsquashfs", "bin/mksquashfs", "lib/x86_64-linux-gnu/liblzo2.so.2")
 PURE = ("pyseccomp", "tomli")  # what a first launch needs beside prctl, the same on every version
 
 
@@ -45,7 +47,8 @@ def make_prefix(scratch: Path) -> Path:
     prefix = scratch / "local"
     site = prefix / "lib" / PYTHON / "dist-packages"
     site.mkdir(parents=True)
-    (prefix / "bin").mkdir()
+    for name in ("bin", "lib"):
+        (prefix / name).mkdir(exist_ok=True)
     shutil.copy(PROJECT / "scripts/minictr", prefix / "bin/minictr")
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PROJECT / "minictr", site / "minictr", ignore=ignore)
@@ -54,8 +57,11 @@ def make_prefix(scratch: Path) -> Path:
             if file.suffix == ".py":
                 (site / file).parent.mkdir(exist_ok=True)
                 shutil.copy(file.locate(), site / file)
-    for extension in debian_prctl():
+    packages = debian("python3-prctl") / "usr/lib/python3/dist-packages"
+    for extension in sorted(packages.glob("*prctl*.[ps][yo]")):
         shutil.copy(extension, site)
+    for file in SQUASHFS:
+        shutil.copy(debian("squashfs-tools") / "usr" / file, prefix / file.split("/")[0])
     drop_in = prefix / "bin/singularity"
     sys.path.insert(0, str(PROJECT))
     from minictr.start import script_for
@@ -81,19 +87,19 @@ def compile_modules(site: Path) -> None:
     )  # fmt: skip
 
 
-def debian_prctl() -> list[Path]:
-    """python-prctl as the release has it: its extension is built for the machine's interpreter."""
-    tree = KEPT / f"{RELEASE}-prctl"
+def debian(package: str) -> Path:
+    """The files of a package of the release, and of those that it needs."""
+    tree = KEPT / f"{RELEASE}-{package}"
     if not tree.exists():
         KEPT.mkdir(exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=KEPT))
         subprocess.run(
             ["mmdebstrap", "--quiet", "--aptopt=Acquire::Check-Valid-Until \"false\"",
-             "--variant=extract", "--include=python3-prctl", RELEASE, part, mirror()],
+             "--variant=extract", f"--include={package}", RELEASE, part, mirror()],
             check=True,
         )  # fmt: skip
         part.rename(tree)
-    return sorted((tree / "usr/lib/python3/dist-packages").glob("*prctl*.[ps][yo]"))
+    return tree
 
 
 def mirror() -> str:

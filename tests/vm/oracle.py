@@ -8,11 +8,15 @@ error, the deepest one is where the error was made.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import functools
 import os
 import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 TRACING = Path("/sys/kernel/tracing")
 # What the report calls a call -> the kernel's function for it.
@@ -26,14 +30,23 @@ ENTRIES = {
     "open": "do_sys_openat2",
     "write": "__x64_sys_write",
     "mkdir": "__x64_sys_mkdir",
-    "newuidmap": "__x64_sys_write",
-    "newgidmap": "__x64_sys_write",
+    "readlink": "__x64_sys_readlink",
+    "chdir": "__x64_sys_chdir",
+    "execve": "__x64_sys_execve",
     "ioctl": "__x64_sys_ioctl",
 }
+# Calls that other programs make in vain as well -> the launcher's name then.
+OFTEN = dict.fromkeys(("open", "execve"), "python3")
+HELPERS = ("newuidmap", "newgidmap")
+# How newuidmap(1) tells which of its calls failed, and with what.
+SAID = re.compile(r"(open|write) (?:of|to) [ug]id_map failed: (.*)")
+NUMBERS = {os.strerror(number): number for number in (errno.EPERM, errno.EACCES, errno.EINVAL)}
+SHOWN = 7  # characters of a program's name in the output of function_graph
 # They refuse nothing, and run all the time.
 NEVER = re.compile(
     r"^_*(raw_|rcu|preempt|cond_|might|irq|mutex|down|up_|kmalloc|kmem|kfree|call_rcu|map_id|slab|blake2s|"
-    r"lruvec|mod_|memcg|obj_cgroup|find_vma?p_area|get_random|alloc_pages|fput|dput|lock|unlock)"
+    r"lruvec|mod_|memcg|obj_cgroup|find_vma?p_area|get_random|alloc_pages|fput|dput|lock|unlock|pcpu|"
+    r"traceiter|psi_|update_|enqueue|dequeue|rb_|vm_normal|pte_|handle_softirqs|note_gp|record_times)"
 )
 MOST = 300  # functions
 EVENT = re.compile(r" *([^ ]+)-(\d+) [^:]*: ([pr])\d+: \(([^)]*)\)(?: ret=(-?\d+))?")
@@ -42,24 +55,50 @@ ONLY = """for file in set_ftrace_pid set_event_pid; do echo $$ >/sys/kernel/trac
 exec "$@" """
 
 
+class Wanted(NamedTuple):
+    """The call to look for: the kernel's function, the error, and which program's ("" for any)."""
+
+    entry: str
+    error: int
+    program: str
+
+
 def observe(step: dict, fault: Callable[[], object]) -> dict:
     """{"chain": the functions from the system call to the one that refused, "asked": ...}."""
-    entry = ENTRIES.get(step["call"], "")
-    if not entry:
-        return {"chain": [], "why": f"nobody knows the kernel's entry for {step['call']}"}
+    wanted = wanted_of(step)
+    if isinstance(wanted, str):
+        return {"chain": [], "why": wanted}
     if not (TRACING / "kprobe_events").exists():
         subprocess.run(["mount", "-t", "tracefs", "tracefs", str(TRACING)], check=True)
-    program = step["call"] if step["call"].startswith("new") else ""
-    names = called(entry, -step["errno"], program, fault)
+    names = called(wanted, fault)
     if not names:
-        return {"chain": [], "why": f"no {entry} ended with the step's error"}
-    return chain(probed(names, entry, fault), entry, -step["errno"], program)
+        return {"chain": [], "why": f"no {wanted.entry} gave the error"}
+    return chain(probed(names, wanted.entry, fault), wanted)
 
 
-def called(entry: str, error: int, program: str, fault: Callable[[], object]) -> list[str]:
-    """The functions below the call of `entry` that gave the error."""
-    write("kprobe_events", f"r:oracle/end {entry} ret=$retval:s64")
-    write("set_graph_function", entry)
+def wanted_of(step: dict) -> Wanted | str:
+    """What the step's report says of the call that failed; or why the kernel refused nothing."""
+    call = step["call"]
+    if not call:
+        return "a signal ended the process"
+    if call in HELPERS:
+        said = SAID.search(step["said"])
+        if said and said[2] in NUMBERS:
+            program = call[:SHOWN] if said[1] == "open" else ""
+            return Wanted(ENTRIES[said[1]], -NUMBERS[said[2]], program)
+        killed = "ended by signal" in step["said"]
+        return "a signal ended the helper" if killed else "the helper refuses by itself"
+    if not step["errno"]:
+        return "the step refuses by itself"
+    if call not in ENTRIES:
+        return f"nobody knows the kernel's entry for {call}"
+    return Wanted(ENTRIES[call], -step["errno"], OFTEN.get(call, ""))
+
+
+def called(wanted: Wanted, fault: Callable[[], object]) -> list[str]:
+    """The functions below the call of its entry that gave the error."""
+    write("kprobe_events", f"r:oracle/end {wanted.entry} ret=$retval:s64")
+    write("set_graph_function", wanted.entry)
     for name in ("funcgraph-proc", "function-fork", "event-fork"):
         write(f"options/{name}", 1)
     write("options/funcgraph-irqs", 0)
@@ -70,10 +109,10 @@ def called(entry: str, error: int, program: str, fault: Callable[[], object]) ->
     write("current_tracer", "nop")
     write("set_graph_function", "")
     clear()
-    return below(text, error, program)
+    return below(text, wanted)
 
 
-def below(text: str, error: int, program: str) -> list[str]:
+def below(text: str, wanted: Wanted) -> list[str]:
     """Of the output of function_graph: what ran between an entry and its end with the error."""
     open_calls: dict[str, list[str]] = {}
     for line in text.splitlines():
@@ -84,9 +123,8 @@ def below(text: str, error: int, program: str) -> list[str]:
         names = open_calls.setdefault(who, [])
         ended = re.search(r"/\* end: .*ret=(-?\d+)", line)
         if ended:
-            fits = int(ended[1]) < 0 if program else int(ended[1]) == error
-            if fits and found[1].startswith(program):
-                return list(dict.fromkeys(names))[:MOST]
+            if int(ended[1]) == wanted.error and found[1].startswith(wanted.program):
+                return [name for name in dict.fromkeys(names) if not NEVER.match(name)][:MOST]
             names.clear()
         elif name := re.search(r"\|\s+([\w.]+)\(\)", line):
             names.append(name[1])
@@ -96,13 +134,12 @@ def below(text: str, error: int, program: str) -> list[str]:
 def probed(names: list[str], entry: str, fault: Callable[[], object]) -> str:
     """What the probes on those functions record of the fault made once more."""
     for number, name in enumerate(dict.fromkeys([entry, *names])):
-        if NEVER.match(name):
-            continue
         try:
-            write("kprobe_events", f"p:oracle/p{number} {name}", more=True)
-            write("kprobe_events", f"r:oracle/r{number} {name} ret=$retval:s32", more=True)
+            probe(str(number), name)
         except OSError:  # it may not be probed: __kprobes, notrace, or two of that name
-            continue
+            for part, place in enumerate(places(name)):
+                with contextlib.suppress(OSError):
+                    probe(f"{number}{part:02}", place)
     # Record within the system call only: a launch makes a million of these events.
     write("events/oracle/enable", 1)
     write("events/oracle/p0/trigger", "traceon")
@@ -114,12 +151,36 @@ def probed(names: list[str], entry: str, fault: Callable[[], object]) -> str:
     return text
 
 
-def chain(text: str, entry: str, error: int, program: str) -> dict:
+def probe(number: str, place: str) -> None:
+    """A probe at the entry of a function, and one at its return."""
+    write("kprobe_events", f"r:oracle/r{number} {place} ret=$retval:s32", more=True)
+    write("kprobe_events", f"p:oracle/p{number} {place}", more=True)
+
+
+@functools.cache
+def symbols() -> dict[str, list[int]]:
+    """Where each function lies; several have one name."""
+    found: dict[str, list[int]] = {}
+    for line in Path("/proc/kallsyms").read_text().splitlines():
+        address, _, name, *module = line.split()
+        if not module:
+            found.setdefault(name, []).append(int(address, 16))
+    return found
+
+
+def places(name: str) -> list[str]:
+    """How the functions are called of a name that several have."""
+    (text,) = symbols()["_text"]
+    several = symbols().get(name, [])
+    return [f"_text+{address - text}" for address in several] if len(several) > 1 else []
+
+
+def chain(text: str, wanted: Wanted) -> dict:
     """The way from the entry to the deepest function that returned the error."""
     stacks: dict[str, list[dict]] = {}
     for line in text.splitlines():
         found = EVENT.match(line)
-        if not found or not found[1].startswith(program):
+        if not found or not found[1].startswith(wanted.program):
             continue
         stack = stacks.setdefault(found[2], [{"name": "", "calls": []}])
         if found[3] == "p":
@@ -127,7 +188,7 @@ def chain(text: str, entry: str, error: int, program: str) -> dict:
             continue
         name = found[4].rpartition("<- ")[2].split("+")[0].split("/")[0]
         ended = returned(stack, name, int(found[5]))
-        if name == entry and ended and (ended["ret"] < 0 if program else ended["ret"] == error):
+        if name == wanted.entry and ended and ended["ret"] == wanted.error:
             return described(ended)
     return {"chain": [], "why": "the fault did not occur under the probes"}
 

@@ -21,7 +21,9 @@ them made the error. A story of `minictr explain` cites that function, or the ro
 not.*
 
 The table has the functions from the first that the story cites to the deepest, which refused. Where
-a seccomp filter refuses, no function of the kernel is entered.
+a seccomp filter refuses, no function of the kernel gives the error; where newuidmap or minictr
+itself refuses, or a signal ends the process, no system call does; so it is with MC0329, which takes
+a compiler that the machines have not. Control groups are version 2 there.
 
 """
 COLUMNS = ("code", "kernel", "machine", "fix", "near miss", "refused by", "cited", "date")
@@ -79,6 +81,6 @@ def _line(record: Record) -> str:
     case = f"{record['code']}{' ' if record['name'] else ''}{record['name']}"
     cells = (
         case, record["kernel"], record["machine"], words[record["fixed"]], words[record["near"]],
-        by or "-", words[record["cited"]], record["date"],
+        by or record.get("why") or "-", words[record["cited"]], record["date"],
     )  # fmt: skip
     return "| " + " | ".join(str(cell) for cell in cells) + " |"

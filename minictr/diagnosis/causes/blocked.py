@@ -32,7 +32,7 @@ def below_a_file(interview: Interview) -> Verdict:
 
     Not the cause: the source of the bind, which may be a directory or a file.
 
-    Sources: path_resolution(7), ENOTDIR; mkdir(2).
+    Sources: path_resolution(7), ENOTDIR; mkdir(2); fs/namei.c, link_path_walk.
     """
     for way in ways(interview):
         place = way.place

@@ -106,7 +106,8 @@ def securebit_noroot(interview: Interview) -> Verdict:
     bounding set.
 
     Sources: capabilities(7), "The securebits flags: establishing a capabilities-only environment";
-    PR_SET_SECUREBITS(2const); security/commoncap.c, handle_privileged_root.
+    PR_SET_SECUREBITS(2const); security/commoncap.c, handle_privileged_root; fs/namei.c,
+    generic_permission.
     """
     helper = powerless(interview)
     if helper is None or isinstance(helper, Unknown):

@@ -38,7 +38,8 @@ def mixed(interview: Interview) -> Verdict:
     Not the cause: a missing privilege: it is there twice.
 
     Sources: capabilities(7), "Set-user-ID-root programs that have file capabilities";
-    security/commoncap.c, handle_privileged_root, warn_setuid_and_fcaps_mixed.
+    security/commoncap.c, handle_privileged_root, warn_setuid_and_fcaps_mixed; fs/namei.c,
+    generic_permission.
     """
     helper = powerless(interview)
     if helper is None or isinstance(helper, Unknown):
@@ -80,7 +81,7 @@ def not_effective(interview: Interview) -> Verdict:
 
     Not the cause: the capability, which is the right one.
 
-    Sources: capabilities(7), "File capabilities"; setcap(8).
+    Sources: capabilities(7), "File capabilities"; setcap(8); kernel/user_namespace.c, map_write.
     """
     helper = powerless(interview)
     if helper is None or isinstance(helper, Unknown):
@@ -123,7 +124,7 @@ def of_another_namespace(interview: Interview) -> Verdict:
     with -n.
 
     Sources: capabilities(7), "Namespaced file capabilities"; security/commoncap.c,
-    rootid_owns_currentns.
+    rootid_owns_currentns; kernel/user_namespace.c, map_write.
     """
     helper = powerless(interview)
     if helper is None or isinstance(helper, Unknown):

@@ -40,7 +40,8 @@ def helper_on_noexec(interview: Interview) -> Verdict:
 
     Not the cause: the helper's mode; its absence, which gives ENOENT.
 
-    Sources: mount(8), noexec; execve(2), EACCES; fs/exec.c, path_noexec.
+    Sources: mount(8), noexec; execve(2), EACCES; fs/namei.c, may_open, which asks fs/exec.c,
+    path_noexec.
     """
     for path in not_executed(interview, errno.EACCES):
         place = walk("", path)
@@ -84,7 +85,7 @@ def helper_closed(interview: Interview) -> Verdict:
     Not the cause: a missing package, which gives ENOENT. "newuidmap: not found" is what programs
     say that look for it with access(2).
 
-    Sources: execve(2), EACCES; path_resolution(7); acl(5).
+    Sources: execve(2), EACCES; path_resolution(7); acl(5); fs/namei.c, generic_permission.
     """
     for path in not_executed(interview, errno.EACCES):
         place = walk("", path)

@@ -134,7 +134,8 @@ def helper_without_loader(interview: Interview) -> Verdict:
 
     Not the cause: the helper itself, which is there, although the errno is that of a missing file.
 
-    Sources: execve(2), ENOENT; elf(5), PT_INTERP; fs/binfmt_elf.c, load_elf_binary.
+    Sources: execve(2), ENOENT; elf(5), PT_INTERP; fs/binfmt_elf.c, load_elf_binary; fs/namei.c,
+    step_into.
     """
     for path in not_executed(interview, errno.ENOENT):
         program = _program(interview, path)
@@ -220,7 +221,8 @@ def script(interview: Interview) -> Verdict:
 
     Not the cause: the script's mode and owner, whatever they are.
 
-    Sources: execve(2), "Interpreter scripts"; fs/binfmt_script.c; fs/exec.c, bprm_fill_uid.
+    Sources: execve(2), "Interpreter scripts"; fs/binfmt_script.c; fs/exec.c, bprm_fill_uid;
+    kernel/user_namespace.c, map_write.
     """
     helper = powerless(interview)
     if helper is None or isinstance(helper, Unknown):

@@ -80,7 +80,7 @@ def helper_on_nosuid(interview: Interview) -> Verdict:
     nothing: it is.
 
     Sources: mount(2), MS_NOSUID; execve(2), "The aforementioned transformations"; fs/exec.c,
-    bprm_fill_uid.
+    bprm_fill_uid; kernel/user_namespace.c, map_write.
     """
     helper = powerless(interview)
     if helper is None or isinstance(helper, Unknown):
@@ -123,7 +123,8 @@ def no_new_privileges(interview: Interview) -> Verdict:
 
     Not the cause: the helper's setuid bit, which is there.
 
-    Sources: PR_SET_NO_NEW_PRIVS(2const); fs/exec.c, bprm_fill_uid; newuidmap(1).
+    Sources: PR_SET_NO_NEW_PRIVS(2const); fs/exec.c, bprm_fill_uid; newuidmap(1);
+    kernel/user_namespace.c, map_write.
     """
     helper = powerless(interview)
     if helper is None or isinstance(helper, Unknown):
@@ -173,7 +174,7 @@ def helper_without_privilege(interview: Interview) -> Verdict:
     Not the cause: a missing setuid bit where there are file capabilities: they alone suffice.
 
     Sources: newuidmap(1); capabilities(7), "File capabilities"; user_namespaces(7), "Defining user
-    and group ID mappings".
+    and group ID mappings"; kernel/user_namespace.c, map_write.
     """
     helper = powerless(interview)
     if helper is None or isinstance(helper, Unknown):

@@ -47,7 +47,7 @@ def no_setfcap(interview: Interview) -> Verdict:
     ask for it.
 
     Sources: user_namespaces(7), "Defining user and group ID mappings"; kernel/user_namespace.c,
-    verify_root_map.
+    map_write, and there verify_root_map.
     """
     failure = interview.failure
     path = str(failure.arguments[0]) if failure.arguments else ""

@@ -49,7 +49,7 @@ def in_a_file_system_of_the_kernels(interview: Interview) -> Verdict:
     Not the cause: a missing source, though proc says ENOENT; a missing capability, though sysfs
     says EACCES or EPERM.
 
-    Sources: proc(5); sysfs(5); fs/proc/root.c, proc_root_inode_operations; fs/kernfs/dir.c,
+    Sources: proc(5); sysfs(5); fs/proc/generic.c, proc_lookup_de; fs/kernfs/dir.c,
     kernfs_iop_mkdir.
     """
     made = making(interview)
@@ -87,7 +87,7 @@ def in_what_is_read_only(interview: Interview) -> Verdict:
 
     Not the cause: the image, which is never written to; rights on the directory.
 
-    Sources: mkdir(2), EROFS; mount(2), MS_RDONLY.
+    Sources: mkdir(2), EROFS; mount(2), MS_RDONLY; fs/namespace.c, mnt_get_write_access.
     """
     made = making(interview)
     if made is None:
@@ -129,8 +129,8 @@ def where_the_user_may_not(interview: Interview) -> Verdict:
     Not the cause: a missing capability in the container: those count for files whose owner and
     group have an id in there.
 
-    Sources: mkdir(2), EACCES; user_namespaces(7), "Capabilities"; kernel/capability.c,
-    capable_wrt_inode_uidgid.
+    Sources: mkdir(2), EACCES; user_namespaces(7), "Capabilities"; fs/namei.c, generic_permission,
+    which asks kernel/capability.c, capable_wrt_inode_uidgid.
     """
     made = making(interview)
     if made is None:
@@ -174,7 +174,8 @@ def no_room(interview: Interview) -> Verdict:
 
     Not the cause: a limit on namespaces or on mounts, which give ENOSPC as well, to other calls.
 
-    Sources: mkdir(2), ENOSPC; statvfs(3), f_favail, f_bavail.
+    Sources: mkdir(2), ENOSPC; statvfs(3), f_favail, f_bavail; of a tmpfs: mm/shmem.c,
+    __shmem_get_inode.
     """
     made = making(interview)
     if made is None:

@@ -37,7 +37,7 @@ def read_only(interview: Interview) -> Verdict:
     written all the same; newuidmap, whose open(2) is the one that is refused.
 
     Sources: user_namespaces(7), "Defining user and group ID mappings"; proc(5); fs/namespace.c,
-    mnt_want_write.
+    mnt_get_write_access.
     """
     failure = interview.failure
     opened = failure.call == "open" and failure.errno == errno.EROFS

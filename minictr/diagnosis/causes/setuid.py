@@ -38,7 +38,7 @@ def unmapped_owner(interview: Interview) -> Verdict:
     Not the cause: the helper's setuid bit, which is there; /etc/subuid, which may grant a range.
 
     Sources: user_namespaces(7), "Set-user-ID and set-group-ID programs"; fs/exec.c, bprm_fill_uid;
-    /proc/sys/kernel/overflowuid, proc(5).
+    /proc/sys/kernel/overflowuid, proc(5); kernel/user_namespace.c, map_write.
     """
     helper = powerless(interview)
     if helper is None or isinstance(helper, Unknown):
@@ -89,7 +89,8 @@ def not_of_root(interview: Interview) -> Verdict:
 
     Not the cause: the setuid bit, which is there.
 
-    Sources: newuidmap(1); chown(2), on the setuid bit; capabilities(7), "File capabilities".
+    Sources: newuidmap(1); chown(2), on the setuid bit; capabilities(7), "File capabilities";
+    fs/namei.c, generic_permission.
     """
     helper = powerless(interview)
     if helper is None or isinstance(helper, Unknown):
@@ -132,8 +133,8 @@ def traced(interview: Interview) -> Verdict:
 
     Not the cause: the helper's setuid bit, which is there; no_new_privs, which is not set.
 
-    Sources: ptrace(2), "execve(2) under ptrace"; security/commoncap.c,
-    cap_bprm_creds_from_file, ptracer_capable.
+    Sources: ptrace(2), "execve(2) under ptrace"; security/commoncap.c, cap_bprm_creds_from_file,
+    ptracer_capable; kernel/user_namespace.c, map_write.
     """
     helper = powerless(interview)
     if helper is None or isinstance(helper, Unknown):

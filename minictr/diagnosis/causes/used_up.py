@@ -47,7 +47,9 @@ def used_up(interview: Interview) -> Verdict:
 
     Not the cause: other users' namespaces, which count for them alone; a full disk.
 
-    Sources: namespaces(7), "The /proc/sys/user directory"; kernel/ucount.c, inc_ucount.
+    Sources: namespaces(7), "The /proc/sys/user directory"; kernel/user_namespace.c,
+    create_user_ns, and for each other kind of namespace copy_mnt_ns and its like, which ask
+    kernel/ucount.c, inc_ucount.
     """
     kinds = interview.once(_refused, interview.plan.enter[0].__dict__["kinds"])
     if isinstance(kinds, str):
