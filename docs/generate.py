@@ -35,7 +35,8 @@ STEPS = {
     "build": (
         rootfs.MountStaging, serve.AttachImage, rootfs.MakeSkeleton, rootfs.MountOverlay,
         rootfs.BindRoot, rootfs.BindTree, rootfs.MakeFiles, mounts.Bind, mounts.BindFile,
-        mounts.MountProc, mounts.MountMinimalDev, mounts.MountEmpty, mounts.CoverCache, mounts.ProtectProc,
+        mounts.MountProc, mounts.MountMinimalDev, mounts.MountEmpty, mounts.CoverCache,
+        mounts.ProtectProc,
         rootfs.PivotRoot, rootfs.ChangeDirectory,
     ),
     "confine": (
