@@ -22,6 +22,7 @@ _PURPOSES = {
     "MountStaging": "the container's root file system cannot be begun",
     "MakeSkeleton": "the mount points that the image lacks cannot be made",
     "MountOverlay": "the image cannot be mounted",
+    "AttachImage": "the image cannot be mounted",
     "BindRoot": "the image cannot be mounted",
     "BindTree": "the image cannot be mounted",
     "MakeFiles": "the container's passwd and group files cannot be written",
@@ -110,7 +111,8 @@ def death(failure: Failure) -> str:
 
 
 def _not_executed(failure: Failure, request: Request) -> str:
-    path = _shown(failure) or "the command"
+    words = failure.step.__dict__["command"]
+    path = _shown(failure) if failure.arguments else printable(str(words[0]))
     if failure.call == "search":
         if failure.errno == errno.ENOENT:
             return f'"{path}": executable file not found in $PATH'
