@@ -15,7 +15,7 @@ _STORIES: dict[str, Told] = {
         'head -c 180000000 /dev/urandom >"$IMAGE/large"\n'
         'mksquashfs "$IMAGE" "$DIRECTORY/large.squashfs" -noD -noF -quiet -no-progress\n'
         "in-cgroup memory memory.max 48M -- \\\n    "
-        'runuser -u "$USER" -- minictr exec "$DIRECTORY/large.squashfs" true',
+        'runuser -u "$USER" -- minictr exec --unpack now "$DIRECTORY/large.squashfs" true',
         "run minictr once outside of the cgroup; the image stays unpacked in the cache.",
         "a larger limit: systemctl set-property UNIT MemoryMax=N, --memory N.",
         "a kill from outside, which raises no counter; the machine's memory, of which it may have "

@@ -161,7 +161,8 @@ CASES = [
         proof=("oom_kill rose from 0 to 1 while it ran", "reads 50331648"),
         fix=("outside of this cgroup", "echo 536870912 >/sys/fs/cgroup/"),
         repaired=LARGE
-        + """export UNPACK='runuser -u "$USER" -- minictr exec "$DIRECTORY/large.squashfs" true'
+        + """export UNPACK='runuser -u "$USER" -- \
+                minictr exec --unpack now "$DIRECTORY/large.squashfs" true'
             in-cgroup memory memory.max 48M -- sh -c 'eval "$ADMINISTRATOR_FIX"; eval "$UNPACK"'""",
         # unsquashfs is killed as well, and the group has memory.
         near=r"""printf '#!/bin/sh\nkill -9 $$\n' >"$DIRECTORY/unsquashfs"
