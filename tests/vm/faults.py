@@ -25,7 +25,7 @@ class Fault(Case):
     harmless kernels on which the same script succeeds: they do not have the fault
     machine  how it is started: "plain", "ramfs", "disk" with room for large images, "selinux" or
              "selinux:POLICY", of those that build-vm makes
-    fixed_on where the fix is tried, where that is not everywhere; SELinux takes minutes for it
+    fixed_on where the fix is tried, where that is not everywhere
     before   run by root before the job
     undo     run after the job: what it left in the kernel
     asked    whether the kernel's tracing is asked which function refused
@@ -154,7 +154,6 @@ SELINUX = [
         "MC0218",
         machine="selinux",
         kernels=("6.1", "6.12", "7.2"),
-        fixed_on=("6.12",),
         proof=("user_t to create user namespaces", "user_namespace create is not allowed"),
         fix=("(allow user_t self (user_namespace (create)))", "semodule --install minictr.cil"),
         repaired=LAUNCH,
@@ -166,7 +165,6 @@ SELINUX = [
         name="5.10",
         machine="selinux",
         kernels=("5.10",),
-        fixed_on=(),
         proof=CAPABILITIES,
         fix=("(allow user_t self (cap_userns (all)))",),
         repaired=LAUNCH,
@@ -177,7 +175,6 @@ SELINUX = [
         "MC0219",
         machine="selinux:userns-fix",
         kernels=("6.12", "7.2"),
-        fixed_on=("6.12",),
         proof=CAPABILITIES,
         fix=("(allow user_t self (cap_userns (all)))", "semodule --install minictr.cil"),
         repaired=LAUNCH,
@@ -188,10 +185,10 @@ SELINUX = [
         "MC0220",
         machine="selinux:userns-mount",
         kernels=("6.12", "7.2"),
-        fixed_on=("6.12",),
         proof=("user_t to use CAP_DAC_OVERRIDE", "capability dac_override is not allowed"),
         fix=("(allow user_t self (capability (setuid setgid dac_override)))",),
         repaired=LAUNCH,
+        undo="semodule --remove minictr",  # it allows the mounts as well, of which MC0452 tells
         near='setpriv --no-new-privs minictr exec --id-map helpers "$IMAGE" true',
         instead="MC0307",
     ),
@@ -199,7 +196,6 @@ SELINUX = [
         "MC0452",
         machine="selinux:userns-mount",
         kernels=("6.12", "7.2"),
-        fixed_on=("7.2",),
         proof=("user_t to mount a tmpfs on /tmp", "dir mounton is not allowed"),
         fix=("(allow user_t file_type (dir (mounton)))", "semodule --install minictr.cil"),
         repaired=SINGLE,

@@ -30,7 +30,7 @@ ENTRIES = {
     "open": "do_sys_openat2",
     "write": "__x64_sys_write",
     "mkdir": "__x64_sys_mkdir",
-    "readlink": "__x64_sys_readlink",
+    "readlink": "__x64_sys_newfstatat",  # what is read was found to be a link before
     "chdir": "__x64_sys_chdir",
     "execve": "__x64_sys_execve",
     "ioctl": "__x64_sys_ioctl",
@@ -56,11 +56,30 @@ exec "$@" """
 
 
 class Wanted(NamedTuple):
-    """The call to look for: the kernel's function, the error, and which program's ("" for any)."""
+    """The call to look for: the kernel's function, the error, whose it is, and of which file.
+
+    "" for any program, and for any file.
+    """
 
     entry: str
     error: int
     program: str
+    file: str = ""
+
+    def end(self) -> str:
+        """What is recorded of the call's end."""
+        file = " file=+0($arg2):ustring" if self.file else ""
+        return f"{self.entry} ret=$retval:s64{file}"
+
+    def fits(self, program: str, line: str) -> bool:
+        """Whether that is the call, of whose end a line of the trace tells."""
+        found = re.search(r" ret=(-?\d+)(?: file=\"(.*)\")?", line)
+        return bool(
+            found
+            and int(found[1]) == self.error
+            and program.startswith(self.program)
+            and (found[2] or "").endswith(self.file)
+        )
 
 
 def observe(step: dict, fault: Callable[[], object]) -> dict:
@@ -73,7 +92,7 @@ def observe(step: dict, fault: Callable[[], object]) -> dict:
     names = called(wanted, fault)
     if not names:
         return {"chain": [], "why": f"no {wanted.entry} gave the error"}
-    return chain(probed(names, wanted.entry, fault), wanted)
+    return chain(probed(names, wanted, fault), wanted)
 
 
 def wanted_of(step: dict) -> Wanted | str:
@@ -84,20 +103,22 @@ def wanted_of(step: dict) -> Wanted | str:
     if call in HELPERS:
         said = SAID.search(step["said"])
         if said and said[2] in NUMBERS:
-            program = call[:SHOWN] if said[1] == "open" else ""
-            return Wanted(ENTRIES[said[1]], -NUMBERS[said[2]], program)
+            opened = said[1] == "open"
+            names = (call[:SHOWN], f"{call[3:6]}_map") if opened else ("", "")
+            return Wanted(ENTRIES[said[1]], -NUMBERS[said[2]], *names)
         killed = "ended by signal" in step["said"]
         return "a signal ended the helper" if killed else "the helper refuses by itself"
     if not step["errno"]:
         return "the step refuses by itself"
     if call not in ENTRIES:
         return f"nobody knows the kernel's entry for {call}"
-    return Wanted(ENTRIES[call], -step["errno"], OFTEN.get(call, ""))
+    file = step["arguments"][0].strip('"') if call == "open" else ""
+    return Wanted(ENTRIES[call], -step["errno"], OFTEN.get(call, ""), os.path.basename(file))
 
 
 def called(wanted: Wanted, fault: Callable[[], object]) -> list[str]:
     """The functions below the call of its entry that gave the error."""
-    write("kprobe_events", f"r:oracle/end {wanted.entry} ret=$retval:s64")
+    write("kprobe_events", f"r:oracle/end {wanted.end()}")
     write("set_graph_function", wanted.entry)
     for name in ("funcgraph-proc", "function-fork", "event-fork"):
         write(f"options/{name}", 1)
@@ -121,19 +142,20 @@ def below(text: str, wanted: Wanted) -> list[str]:
             continue
         who = f"{found[1]}-{found[2]}"
         names = open_calls.setdefault(who, [])
-        ended = re.search(r"/\* end: .*ret=(-?\d+)", line)
-        if ended:
-            if int(ended[1]) == wanted.error and found[1].startswith(wanted.program):
+        if "/* end: " in line:
+            if wanted.fits(found[1], line):
                 return [name for name in dict.fromkeys(names) if not NEVER.match(name)][:MOST]
             names.clear()
-        elif name := re.search(r"\|\s+([\w.]+)\(\)", line):
+        elif name := re.search(r"\|\s+([\w.]+)(?: \[\w+\])?\(\)", line):
             names.append(name[1])
     return []
 
 
-def probed(names: list[str], entry: str, fault: Callable[[], object]) -> str:
+def probed(names: list[str], wanted: Wanted, fault: Callable[[], object]) -> str:
     """What the probes on those functions record of the fault made once more."""
-    for number, name in enumerate(dict.fromkeys([entry, *names])):
+    write("kprobe_events", f"r:oracle/r0 {wanted.end()}")
+    write("kprobe_events", f"p:oracle/p0 {wanted.entry}", more=True)
+    for number, name in enumerate((name for name in names if name != wanted.entry), 1):
         try:
             probe(str(number), name)
         except OSError:  # it may not be probed: __kprobes, notrace, or two of that name
@@ -186,9 +208,9 @@ def chain(text: str, wanted: Wanted) -> dict:
         if found[3] == "p":
             stack.append({"name": found[4].split("+")[0], "calls": [], "ret": 0})
             continue
-        name = found[4].rpartition("<- ")[2].split("+")[0].split("/")[0]
+        name = found[4].rpartition("<- ")[2].partition("+")[0].split()[0]
         ended = returned(stack, name, int(found[5]))
-        if name == wanted.entry and ended and ended["ret"] == wanted.error:
+        if name == wanted.entry and ended and wanted.fits(found[1], line):
             return described(ended)
     return {"chain": [], "why": "the fault did not occur under the probes"}
 

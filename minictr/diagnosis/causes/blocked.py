@@ -103,7 +103,8 @@ def behind_a_closed_directory(interview: Interview) -> Verdict:
 
     Not the cause: the source of the bind.
 
-    Sources: path_resolution(7), "Step 2"; user_namespaces(7), "Capabilities".
+    Sources: path_resolution(7), "Step 2"; user_namespaces(7), "Capabilities"; fs/namei.c,
+    generic_permission.
     """
     for way in ways(interview):
         made = interview.failure.call != "mount"  # for --workdir, on the host

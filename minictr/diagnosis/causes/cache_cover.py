@@ -37,7 +37,7 @@ def cache_is_a_file(interview: Interview) -> Verdict:
 
     Not the cause: the image, which has not been looked for in the cache.
 
-    Sources: mount(2), ENOTDIR.
+    Sources: mount(2), ENOTDIR; fs/namespace.c, graft_tree.
     """
     environment = dict(interview.request.host_environment)
     path = cache_directory(environment)

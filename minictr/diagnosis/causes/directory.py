@@ -36,7 +36,7 @@ def no_working_directory(interview: Interview) -> Verdict:
 
     Not the cause: the caller's own working directory, which is passed over where it is not there.
 
-    Sources: chdir(2), ENOENT; path_resolution(7).
+    Sources: chdir(2), ENOENT; path_resolution(7); fs/namei.c, step_into.
     """
     path = str(interview.failure.arguments[0])
     root = interview.container()
@@ -75,7 +75,7 @@ def a_file(interview: Interview) -> Verdict:
 
     Not the cause: rights on the file.
 
-    Sources: chdir(2), ENOTDIR.
+    Sources: chdir(2), ENOTDIR; fs/namei.c, path_lookupat.
     """
     for way in ways(interview):
         place = way.place
@@ -113,8 +113,8 @@ def closed_directory(interview: Interview) -> Verdict:
 
     Not the cause: the image; a missing capability.
 
-    Sources: chdir(2), EACCES; user_namespaces(7), "Capabilities"; kernel/capability.c,
-    capable_wrt_inode_uidgid.
+    Sources: chdir(2), EACCES; user_namespaces(7), "Capabilities"; fs/namei.c, generic_permission,
+    which asks kernel/capability.c, capable_wrt_inode_uidgid.
     """
     for way in ways(interview):
         found = closed(interview, way, last=True)

@@ -34,7 +34,8 @@ def helper_missing(interview: Interview) -> Verdict:
 
     Not the cause: a helper which is there and may not be executed: that gives EACCES.
 
-    Sources: newuidmap(1); user_namespaces(7), "Defining user and group ID mappings".
+    Sources: newuidmap(1); user_namespaces(7), "Defining user and group ID mappings"; fs/namei.c,
+    step_into.
     """
     if not interview.plan.map_ids[0].__dict__["helpers"]:
         return None

@@ -193,7 +193,8 @@ def nothing_written(interview: Interview) -> Verdict:
 
     Not the cause: the file system on which the file was to be made.
 
-    Sources: newuidmap(1); open(2), EOVERFLOW; fs/namei.c, may_create; user_namespaces(7).
+    Sources: newuidmap(1); open(2), EOVERFLOW; fs/namei.c, vfs_mkdir, and there may_create;
+    user_namespaces(7).
     """
     helpers = interview.plan.map_ids[0].__dict__["helpers"]
     if not helpers:

@@ -107,7 +107,8 @@ def closed_to_root(interview: Interview) -> Verdict:
 
     Not the cause: the format of the image; root's rights outside of the container.
 
-    Sources: user_namespaces(7), "Capabilities"; kernel/capability.c, capable_wrt_inode_uidgid.
+    Sources: user_namespaces(7), "Capabilities"; fs/namei.c, generic_permission, which asks
+    kernel/capability.c, capable_wrt_inode_uidgid.
     """
     if interview.host.uid:
         return Excluded("the caller is not root")

@@ -46,7 +46,7 @@ def source_without_a_place(interview: Interview) -> Verdict:
     Not the cause: rights on the source, which opens.
 
     Sources: mount(2), EINVAL; proc_pid_fd(5); proc_pid_root(5); fs/namespace.c, do_loopback and
-    check_mnt.
+    check_mnt; fs/namei.c, step_into.
     """
     if interview.failure.call != "mount":
         return None

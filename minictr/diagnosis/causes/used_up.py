@@ -138,8 +138,9 @@ def outer_limit_of_a_kind(interview: Interview) -> Verdict:
 
     Not the cause: /proc/sys/user/max_KIND_namespaces as read inside; a full disk.
 
-    Sources: namespaces(7), "The /proc/sys/user directory"; kernel/ucount.c, inc_ucount;
-    kernel/pid_namespace.c, create_pid_namespace (MAX_PID_NS_LEVEL).
+    Sources: namespaces(7), "The /proc/sys/user directory"; copy_mnt_ns, copy_utsname, copy_ipcs
+    and copy_net_ns, which ask kernel/ucount.c, inc_ucount; kernel/pid_namespace.c,
+    create_pid_namespace, which asks as well (MAX_PID_NS_LEVEL).
     """
     kinds = interview.once(_refused, interview.plan.enter[0].__dict__["kinds"])
     if isinstance(kinds, str):

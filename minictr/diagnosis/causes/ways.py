@@ -40,7 +40,7 @@ def links_without_end(interview: Interview) -> Verdict:
 
     Not the cause: a missing file. A link that leads to nothing is another cause.
 
-    Sources: path_resolution(7); symlink(7); fs/namei.c, MAXSYMLINKS.
+    Sources: path_resolution(7); symlink(7); fs/namei.c, step_into (MAXSYMLINKS).
     """
     for way in ways(interview):
         place = way.place
@@ -82,7 +82,8 @@ def too_long(interview: Interview) -> Verdict:
 
     Not the cause: the number of binds, or the length of the command line.
 
-    Sources: mount(2), ENAMETOOLONG; path_resolution(7), "Length limit"; mm/util.c, strndup_user.
+    Sources: mount(2), ENAMETOOLONG; path_resolution(7), "Length limit"; mm/util.c, strndup_user;
+    the lookup of the file system, of overlayfs fs/overlayfs/namei.c, ovl_lookup.
     """
     for argument in interview.failure.arguments:
         text = str(argument)
@@ -124,7 +125,8 @@ def fuse_of_another(interview: Interview) -> Verdict:
 
     Not the cause: the mode of the mount point or of a directory above it.
 
-    Sources: fuse(8), allow_other; fs/fuse/dir.c, fuse_allow_current_process.
+    Sources: fuse(8), allow_other; fs/fuse/dir.c, fuse_permission, which asks
+    fuse_allow_current_process.
     """
     found = fuse_mount(interview, errno.EACCES)
     if found is None:
