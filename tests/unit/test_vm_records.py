@@ -54,6 +54,7 @@ def test_the_kernel_was_asked_which_function_refused(fault: Fault) -> None:
 def test_only_what_a_filter_refuses_comes_to_no_function_of_the_kernel() -> None:
     unseen = {code for (code, *_), record in RECORDS.items() if "gave the error" in why(record)}
     assert unseen == FILTERED
+    assert not any("under the probes" in why(record) for record in RECORDS.values())
 
 
 def test_records_are_of_codes_that_there_are() -> None:

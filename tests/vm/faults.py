@@ -148,6 +148,7 @@ APPARMOR = [
 
 FORGED = f"filtered --refuse clone:user --errno EACCES -- {LAUNCH}"
 SINGLE = 'minictr exec --id-map single "$IMAGE" true'
+AS_BUILT = "cd /etc/selinux/default && rm -r policy && cp -a policy-{} policy && load_policy"
 CAPABILITIES = ("user_t to use CAP_SYS_ADMIN", "cap_userns sys_admin is not allowed")
 SELINUX = [
     Fault(
@@ -188,7 +189,7 @@ SELINUX = [
         proof=("user_t to use CAP_DAC_OVERRIDE", "capability dac_override is not allowed"),
         fix=("(allow user_t self (capability (setuid setgid dac_override)))",),
         repaired=LAUNCH,
-        undo="semodule --remove minictr",  # it allows the mounts as well, of which MC0452 tells
+        undo=AS_BUILT.format("userns-mount"),  # the fix allows mounts too, of which MC0452 tells
         near='setpriv --no-new-privs minictr exec --id-map helpers "$IMAGE" true',
         instead="MC0307",
     ),
