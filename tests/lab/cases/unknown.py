@@ -39,8 +39,8 @@ CASES = [
     Case(
         "MC0000",
         name="no-step",
-        script='filtered --refuse setsockopt -- minictr exec "$IMAGE" true',
-        proof=("EPERM: pair in runtime/channel.py", "PermissionError"),
+        script='filtered --refuse uname -- minictr exec "$IMAGE" true',
+        proof=("EPERM: read_host in host.py", "PermissionError"),
         repaired='minictr exec "$IMAGE" true',
         near='filtered --refuse faccessat2 -- minictr exec "$SIF" true',
     ),
