@@ -6,7 +6,7 @@ import contextlib
 import os
 
 GO_ON = b"\n"
-LAST_DESCRIPTOR = 0x7FFFFFFF
+LAST_DESCRIPTOR = 1 << 20  # fs.nr_open; each is closed by itself where close_range(2) is refused
 
 
 def unpack_behind(path: str, cache: str, limit: int, home: str) -> int:
@@ -16,10 +16,15 @@ def unpack_behind(path: str, cache: str, limit: int, home: str) -> int:
     home    the caller's home directory, which is to be a mount point in it
     Gives the descriptor through which that process learns how the launcher ended: GO_ON and it
     goes on, end of file without it (the launcher was killed) and it ends too. Nothing is said of
-    a failure: a launch that has to unpack meets it again.
+    a failure: a launch that has to unpack meets it again. -1 where no process can be made.
     """
+    path = os.path.abspath(path)
     reader, writer = os.pipe()
-    if os.fork():
+    try:
+        child = os.fork()
+    except OSError:
+        return -1
+    if child:
         os.close(reader)
         return writer
     try:

@@ -82,7 +82,8 @@ def unpacked(cache: Path, eventually: Wait) -> Callable[[], None]:
 def test_the_first_launch_is_served_and_the_next_one_unpacked(
     minictr: Minictr, big: Path, unpacked: Callable[[], None]
 ) -> None:
-    first = minictr("-v", "exec", big, "sh", "-c", "cat /closed/file; echo $FROM_IMAGE")
+    script = "cat /closed/file; echo $FROM_IMAGE"
+    first = minictr("-v", "exec", big.name, "sh", "-c", script, cwd=big.parent)
     assert (first.returncode, first.stdout) == (0, "inside\nyes\n")
     assert f"unpack: background, {SERVED}" in first.stderr
     unpacked()
