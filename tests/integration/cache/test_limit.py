@@ -9,18 +9,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from image_files import IMAGES
+from readable import Checkout
 from unpacker import Start
 
 Minictr = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def launched(minictr: Minictr, cache: Path) -> Callable[..., set[str]]:
+def images(checkout: Checkout) -> Path:
+    """Where the images are that apptainer made, and the user may read them."""
+    return checkout.root / "tests/data/images"
+
+
+@pytest.fixture
+def launched(minictr: Minictr, cache: Path, images: Path) -> Callable[..., set[str]]:
     """launched(image, *options): launch the image; the names of the trees that it leaves."""
 
     def launch(image: str, *options: str) -> set[str]:
-        done = minictr("exec", *options, IMAGES / image, "true")
+        done = minictr("exec", *options, images / image, "true")
         assert done.returncode == 0, done.stderr
         return {path.name for path in cache.glob("trees/*")}
 
@@ -51,9 +57,9 @@ def test_the_least_recently_used_goes_first(launched: Callable[..., set[str]], c
 
 
 def test_what_is_in_use_and_what_is_wanted_stays(
-    launched: Callable[..., set[str]], start: Start, cache: Path
+    launched: Callable[..., set[str]], start: Start, cache: Path, images: Path
 ) -> None:
-    holder = start(IMAGES / "bb-gzip.sif", cache, "hold")
+    holder = start(images / "bb-gzip.sif", cache, "hold")
     assert holder.stdout
     name = json.loads(holder.stdout.readline())["name"]
     age(cache, {name}, 2)
@@ -65,9 +71,11 @@ def test_what_is_in_use_and_what_is_wanted_stays(
     assert name not in launched("bb-zstd.sif", "--cache-limit", "1K")
 
 
-def test_no_limit_and_a_wrong_one(launched: Callable[..., set[str]], minictr: Minictr) -> None:
+def test_no_limit_and_a_wrong_one(
+    launched: Callable[..., set[str]], minictr: Minictr, images: Path
+) -> None:
     launched("bb-gzip.sif")
     assert len(launched("bb-xz.sif", "--cache-limit", "0")) == 2
-    done = minictr("exec", "--cache-limit", "5 GB", IMAGES / "bb-gzip.sif", "true")
+    done = minictr("exec", "--cache-limit", "5 GB", images / "bb-gzip.sif", "true")
     assert done.returncode == 125
     assert "--cache-limit takes a number" in done.stderr

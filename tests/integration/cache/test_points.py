@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from image_files import IMAGES
 from ordinary_user import RunAsUser, User
 from readable import Checkout
 from skipping import require_program
@@ -26,8 +25,8 @@ def test_an_image_without_mount_points_is_bound(
     run_as_user: RunAsUser, checkout: Checkout, user: User, cache: Path, nothing_left: None
 ) -> None:
     environ = {"MINICTR_CACHEDIR": str(cache), "HOME": str(user.home)}
-    program = [checkout.program, "-v", "exec", IMAGES / "bb-gzip.sif"]
-    command = [*program, "stat", "-c", "%Y", "/etc"]
+    image = checkout.root / "tests/data/images/bb-gzip.sif"
+    command = [checkout.program, "-v", "exec", image, "stat", "-c", "%Y", "/etc"]
     done = run_as_user(command, env=environ, cwd=user.home)
     assert "root: a bind, because the image has every mount point" in done.stderr
     tree = next(cache.glob("trees/*/root"))
