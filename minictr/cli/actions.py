@@ -42,13 +42,15 @@ def main(request: Request) -> int:
         messages.say(request, note, "verbose")
     killed = _killed(request)
     outcome = launch(plan, _trace if request.trace else None)
-    if tree.served:
-        _served(request, tree)
-    if isinstance(outcome, Failure):
-        return _failed(request, host, plan, outcome)
-    if outcome.status > _ORDINARY:
-        _explain(request, host, plan, outcome, killed)
-    return outcome.status
+    try:
+        if isinstance(outcome, Failure):
+            return _failed(request, host, plan, outcome)
+        if outcome.status > _ORDINARY:
+            _explain(request, host, plan, outcome, killed)
+        return outcome.status
+    finally:
+        if tree.served:  # until here the image can be looked at
+            _served(request, tree)
 
 
 def tree_of(request: Request, cache: str, behind: bool = True) -> Tree:

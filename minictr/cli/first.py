@@ -37,8 +37,13 @@ def first_tree(request: Request, cache: str, behind: bool) -> Tree:
     behind   whether what is served may be unpacked by a process that outlives this one
     """
     image = open_image(request.image)
-    wanted = request.unpack == "never" or (request.unpack == "background" and is_big(image))
-    if image.kind != "directory" and wanted:
+    # Without a PID namespace what the command leaves running would lose its root with the server.
+    later = request.unpack == "background" and "pid" in request.namespaces and is_big(image)
+    if image.kind != "directory" and (request.unpack == "never" or later):
+        if later:
+            from minictr.image.cache import prepare
+
+            prepare(cache)  # before the launch is planned: only what is there is covered
         try:
             tree = served(image)
         except Refusal as refusal:
@@ -76,8 +81,9 @@ def make_room(request: Request, cache: str, tree: Tree) -> None:
 
     try:
         removed = shrink(cache, request.cache_limit, tree.name)
-    except Refusal as refusal:
-        messages.warn(request, f"the cache stays above --cache-limit: {refusal.cause}")
+    except (Refusal, OSError) as error:
+        why = error.cause if isinstance(error, Refusal) else str(error)
+        messages.warn(request, f"the cache stays above --cache-limit: {why}")
         return
     for old in removed:
         text = f"cache: removed {', '.join(old.images)}, for --cache-limit"

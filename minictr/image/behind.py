@@ -18,9 +18,9 @@ def unpack_behind(path: str, cache: str, limit: int, home: str) -> int:
     goes on, end of file without it (the launcher was killed) and it ends too. Nothing is said of
     a failure: a launch that has to unpack meets it again. -1 where no process can be made.
     """
-    path = os.path.abspath(path)
-    reader, writer = os.pipe()
     try:
+        path = os.path.abspath(path)
+        reader, writer = os.pipe()
         child = os.fork()
     except OSError:
         return -1

@@ -159,8 +159,6 @@ def shrink(cache: str, limit: int, kept: str) -> list[Cached]:
         if tree.name != kept and discard(cache, tree):
             size -= max(tree.size, 0)
             removed.append(tree)
-    if removed:
-        tidy(cache)
     return removed
 
 

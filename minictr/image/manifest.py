@@ -24,7 +24,7 @@ class Manifest(Value):
 
     entries: dict[str, Entry]
     inodes: int  # hard links counted once
-    size: int  # bytes in regular files, hard links counted once
+    size: int  # bytes in regular files, without holes, hard links counted once
 
 
 def take(root: str) -> Manifest:
@@ -45,7 +45,8 @@ def take(root: str) -> Manifest:
                 continue
             linked.add(status.st_ino)
         inodes += 1
-        size += status.st_size if stat.S_ISREG(status.st_mode) else 0
+        if stat.S_ISREG(status.st_mode):
+            size += min(status.st_size, 512 * status.st_blocks)
     close_again(root, closed, entries)
     return Manifest(entries, inodes, size)
 

@@ -1,8 +1,8 @@
 """Make the usual mount points in a tree that was just unpacked, so that it can be bound as it is.
 
 An image without them needs an overlay at each launch, and what is read through that costs more. A
-container sees the same either way: what is missing is shown as a mount point, by the skeleton or
-by the tree.
+container has what it lacks in any case, as a mount point; where nothing is mounted on it, as with
+--no-home, it is empty.
 """
 
 from __future__ import annotations
@@ -19,18 +19,26 @@ FILES = ("etc/passwd", "etc/group", "etc/hosts", "etc/resolv.conf", "etc/localti
 def make_points(root: str, home: str, manifest: Manifest) -> Manifest:
     """Make what is missing, with the caller's home directory; the manifest with what was made.
 
-    A point behind a symbolic link of the image, or in a directory closed to its owner, is left out.
+    A point behind a symbolic link of the image, or in a directory closed to its owner, is left out,
+    and so is a file that the host lacks.
     """
     changed: list[str] = []
-    for path in (*DIRECTORIES, *filter(None, [home.strip("/")])):
-        changed += make_directories(root, path.split("/"))
+    for path in (*DIRECTORIES, home):
+        changed += make_directories(root, names_of(path))
     for path in FILES:
-        changed += make_file(root, path)
+        if os.path.exists(f"/{path}"):
+            changed += make_file(root, path)
     entries: dict[str, Entry] = dict(manifest.entries)
     for path in changed:
         entries[path] = entry_of(os.lstat(f"{root}/{path}"))
     inodes = manifest.inodes + len(entries) - len(manifest.entries)
     return manifest.replace(entries=entries, inodes=inodes)
+
+
+def names_of(path: str) -> list[str]:
+    """The names of a path, [] for one that leads up or has a longer name than a directory holds."""
+    names = [name for name in path.split("/") if name not in ("", ".")]
+    return [] if ".." in names or any(len(os.fsencode(name)) > 255 for name in names) else names
 
 
 def make_directories(root: str, names: list[str]) -> list[str]:

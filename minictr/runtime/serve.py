@@ -72,6 +72,7 @@ def serve(image: int, command: tuple[str, ...]) -> Served:
         _socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC, 0
     )
     signals.expect_children()
+    privileges.be_readable()  # its files in /proc are the child's, who maps the ids
     launcher, ids = posix.getpid(), (posix.geteuid(), posix.getegid())
     server = clone(CLONE_NEWUSER | CLONE_NEWNS)
     if server == 0:

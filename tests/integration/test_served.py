@@ -53,6 +53,8 @@ def tree(user: User, room: Path) -> Path:
     """What is in the big image: with environment scripts, a runscript and a closed directory."""
     path = make_image(room / "big-tree", user)
     (path / "filler").write_bytes(random.Random(1).randbytes(BIG + (1 << 20)))
+    (path / "badint").write_text("#!/no/such/interpreter\n")
+    (path / "badint").chmod(0o755)
     (path / "closed").mkdir(mode=0o700)
     (path / "closed/file").write_text("inside\n")
     (path / "closed/file").chmod(0o600)
@@ -123,10 +125,26 @@ def test_a_bind_serves_where_every_mount_point_is_there(
     assert "fuse.squashfuse" in done.stdout
 
 
-def test_a_small_image_is_unpacked_at_once(minictr: Minictr, sif: Path, cache: Path) -> None:
-    done = minictr("-v", "exec", sif, "true")
-    assert SERVED not in done.stderr
-    assert len(list(cache.glob("trees/*"))) == 1
+def test_small_images_and_what_may_outlive_the_launcher_are_unpacked_at_once(
+    minictr: Minictr, big: Path, sif: Path, cache: Path
+) -> None:
+    for words in ((sif,), ("--no-pid", big)):
+        assert SERVED not in minictr("-v", "exec", *words, "true").stderr
+    assert len(list(cache.glob("trees/*"))) == 2
+
+
+def test_the_first_launch_of_all_covers_the_cache(
+    minictr: Minictr, big: Path, directory: Path, unpacked: Callable[[], None]
+) -> None:
+    options = ("--security", "seccomp:unconfined", "-B", f"{directory}:/x")
+    done = minictr("exec", *options, big, "ls", "-A", "/x/cache")
+    assert (done.returncode, done.stdout) == (0, "")
+    unpacked()
+
+
+def test_a_cause_is_found_in_a_served_image(minictr: Minictr, big: Path) -> None:
+    done = minictr("exec", "--unpack", "never", big, "/badint")
+    assert "[MC0608]" in done.stderr
 
 
 def test_never_unpacks_nothing(minictr: Minictr, big: Path, sif: Path, cache: Path) -> None:

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from ordinary_user import RunAsUser, User
 from readable import Checkout
 from skipping import require_program
@@ -55,3 +56,17 @@ def test_what_cannot_be_a_mount_point_is_left_alone(
     assert not (root / "usr").exists()
     assert (root / "etc/hosts").read_text() == ""
     assert (root / "proc").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("home", ["/a/../../../../up", "/home//some/./body", "/home/" + "x" * 300])
+def test_a_home_that_leads_up_is_left_alone(
+    run_as_user: RunAsUser, checkout: Checkout, directory: Path, cache: Path, home: str
+) -> None:
+    environ = {"MINICTR_CACHEDIR": str(cache), "HOME": home}
+    image = checkout.root / "tests/data/images/bb-gzip.sif"
+    run_as_user([checkout.program, "exec", "--no-home", image, "true"], env=environ)
+    assert {path.name for path in directory.iterdir()} <= {"cache"}
+    assert not list(cache.glob("tmp/*"))
+    assert not (cache / "up").exists()
+    verified = run_as_user([checkout.program, "cache", "verify"], env=environ)
+    assert verified.stdout == "" or verified.stdout.split()[-1] == "unchanged"
