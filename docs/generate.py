@@ -17,26 +17,31 @@ sys.path.insert(0, str(PROJECT))
 from minictr.cli.plan import HELD  # noqa: E402
 from minictr.diagnosis import catalogue  # noqa: E402
 from minictr.runtime import (  # noqa: E402
+    bindtree,
+    covers,
+    dev,
     execute,
     idmap,
     mounts,
     namespaces,
     network,
+    overlay,
     privileges,
     rootfs,
     serve,
+    terminal,
 )
 from minictr.runtime.launch import PHASES, Plan  # noqa: E402
 
 STEPS = {
     "enter": (namespaces.CreateNamespaces,),
     "map_ids": (idmap.MapIds,),
-    "isolate": (namespaces.SetHostname, network.RaiseLoopback),
+    "isolate": (network.SetHostname, network.RaiseLoopback),
     "build": (
-        rootfs.MountStaging, serve.AttachImage, rootfs.MakeSkeleton, rootfs.MountOverlay,
-        rootfs.BindRoot, rootfs.BindTree, rootfs.MakeFiles, mounts.Bind, mounts.BindFile,
-        mounts.MountProc, mounts.MountMinimalDev, mounts.MountEmpty, mounts.CoverCache,
-        mounts.ProtectProc,
+        rootfs.MountStaging, serve.AttachImage, overlay.MakeSkeleton, overlay.MountOverlay,
+        rootfs.BindRoot, bindtree.BindTree, rootfs.MakeFiles, mounts.Bind, mounts.BindFile,
+        mounts.MountProc, dev.MountMinimalDev, covers.MountEmpty, mounts.CoverCache,
+        covers.ProtectProc,
         rootfs.PivotRoot, rootfs.ChangeDirectory,
     ),
     "confine": (
@@ -44,7 +49,7 @@ STEPS = {
         privileges.SetNoNewPrivileges,
     ),
     "execute": (
-        execute.TakeTerminal, execute.LoadFilter, execute.EvaluateEnvironment, execute.Execute,
+        terminal.TakeTerminal, execute.LoadFilter, execute.EvaluateEnvironment, execute.Execute,
     ),
 }  # fmt: skip
 

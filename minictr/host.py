@@ -5,12 +5,13 @@ A fact is present, absent or unreadable, and the three are kept apart: unreadabl
 
 from __future__ import annotations
 
-import errno
 import grp
 import posix
 import pwd
 
 from minictr.value import Value
+
+_ENOENT, _ENOTDIR = 2, 20  # errno(3); the module is an import that a launch does not need
 
 
 class Fact(Value):
@@ -22,7 +23,7 @@ class Fact(Value):
 
     @property
     def absent(self) -> bool:
-        return self.errno in (errno.ENOENT, errno.ENOTDIR)
+        return self.errno in (_ENOENT, _ENOTDIR)
 
     @property
     def unreadable(self) -> bool:

@@ -18,15 +18,15 @@ from _frozen_importlib_external import MAGIC_NUMBER, ExtensionFileLoader, PathFi
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import ModuleType
+    from types import CodeType, ModuleType
     from typing import TypeAlias
 
-    # (name, whether it is a package, its file, mtime_ns and size of that, its code as marshal(3)
-    # writes it, which is not read until it is needed; b"" for an extension module)
-    Kept: TypeAlias = tuple[str, bool, str, int, int, bytes]
+    # (name, whether it is a package, its file, mtime_ns and size of that, its code; that of a
+    # module which only some launches need as marshal(3) writes it; b"" for an extension module)
+    Kept: TypeAlias = tuple[str, bool, str, int, int, CodeType | bytes]
 
 # What a launch imports from beside the package; all else is built into the interpreter.
-BESIDE = ("__future__", "_ctypes")
+BESIDE = ("_ctypes",)
 # Every launch runs what is imported up to this module; what comes later only some launches need.
 LAST = "minictr.cli.actions"
 # Imported by a launch that unpacked an image, compiled a profile or failed: not worth keeping.
@@ -76,7 +76,8 @@ class KeptModules:
         self.path = path
         self.form = (MAGIC_NUMBER, mtime_ns)
         self.kept = read(path, self.form)
-        self.found: list[str] = []
+        # The package itself may have been imported before anybody looked.
+        self.found = [] if self.kept else [name for name in ("minictr",) if name in sys.modules]
 
     @classmethod
     def of(cls, environ: "dict[str, str]") -> "KeptModules":
@@ -122,13 +123,18 @@ class KeptModules:
         """Run the module's code in it."""
         code = self.kept[module.__name__][5]
         if code:
-            exec(marshal.loads(code), module.__dict__)
+            exec(marshal.loads(code) if isinstance(code, bytes) else code, module.__dict__)
 
     def save(self) -> None:
         """Write the file again when something was missing, where there is a cache to write to."""
         if not self.found or not sys.modules.keys().isdisjoint(UNUSUAL):
             return
-        kept = [*self.kept.values(), *(compiled(name) for name in self.found)]
+        every = LAST not in self.kept  # and so is yet to be found, where this is a launch
+        found = []
+        for name in self.found:
+            found.append(compiled(name, whole=every))
+            every = every and name != LAST
+        kept = [*self.kept.values(), *found]
         try:
             write(self.path, marshal.dumps((self.form, kept), marshal.version))
         except (OSError, ValueError):  # no cache yet, a full disk: the next launch tries again
@@ -145,21 +151,20 @@ def load(record: "Kept", loader: KeptModules) -> None:
     name, package, origin, _, _, code = record
     if name in sys.modules:
         return
-    spec = spec_of(record, loader)
     if not code:
-        _load(spec)
+        _load(spec_of(record, loader))
         return
     module = type(sys)(name)
     module.__file__ = origin
-    module.__spec__ = spec
     module.__package__ = name if package else name.rpartition(".")[0]
     if package:
         module.__path__ = [origin.rpartition("/")[0]]
+    module.__dict__["__modules__"] = sys.modules  # compact.py has it read this
     sys.modules[name] = module
     parent, _, last = name.rpartition(".")
     if parent:
         setattr(sys.modules[parent], last, module)
-    exec(marshal.loads(code), module.__dict__)
+    exec(code, module.__dict__)
 
 
 def spec_of(record: "Kept", loader: KeptModules) -> ModuleSpec:
@@ -174,16 +179,18 @@ def spec_of(record: "Kept", loader: KeptModules) -> ModuleSpec:
     return spec
 
 
-def compiled(name: str) -> "Kept":
-    """What is to be kept of an imported module: its code without docstrings."""
+def compiled(name: str, whole: bool) -> "Kept":
+    """What is to be kept of an imported module; `whole`: with its code as every launch runs it."""
+    from minictr.compact import compact
+
     spec = sys.modules[name].__spec__
     origin = str(spec.origin if spec else "")
     status = posix.stat(origin)
-    code = b""
+    code: CodeType | bytes = b""
     if spec and not isinstance(spec.loader, ExtensionFileLoader):
         with open(origin, "rb") as source:
-            whole = compile(source.read(), origin, "exec", dont_inherit=True, optimize=2)
-        code = marshal.dumps(whole)
+            code = compact(source.read(), origin, resolved=whole)
+        code = code if whole else marshal.dumps(code)
     package = bool(spec and spec.submodule_search_locations is not None)
     return name, package, origin, status.st_mtime_ns, status.st_size, code
 

@@ -3,8 +3,7 @@
 import gc
 import posix
 import sys
-
-from minictr.modules import KeptModules
+from _frozen_importlib_external import SourceFileLoader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,13 +11,7 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-# What scripts/minictr and script_for() give to `python3 -X utf8 -I -S -c`, followed by the
-# directory of the package, that of its dependencies, the name called as, and the arguments.
-# (The package's directory comes first until the package is found, so that no other is searched.)
-CODE = """import sys
-sys.path.insert(0, sys.argv[1])
-from minictr.start import main
-main()"""
+    from minictr.modules import KeptModules
 
 # Words of a command line for which the modules of a launch are loaded at once.
 LAUNCHES = frozenset(("run", "exec", "shell", "test", "run-singularity"))
@@ -31,7 +24,6 @@ BUG_DROP_IN = 255
 def main() -> None:
     """Run the command line of a start script; never returns."""
     _, package, site, called_as, *arguments = sys.argv
-    sys.path[:1] = []
     sys.path += [package, site]  # behind the standard library: nothing there may hide a module
     if sys.flags.no_site:
         sys.meta_path.append(RestOfThePath)
@@ -47,7 +39,7 @@ def end(called_as: str, arguments: list[str]) -> None:
     try:
         launches = not LAUNCHES.isdisjoint((called_as, *arguments))
         environ = begin(launches)
-        modules = KeptModules.of(environ) if launches else None
+        modules = kept_modules(environ) if launches else None
         status = run(called_as, arguments, environ)
         flush()
         if modules:
@@ -59,6 +51,21 @@ def end(called_as: str, arguments: list[str]) -> None:
     except BaseException as error:
         status = failed(called_as, arguments, error)
     posix._exit(status)
+
+
+def kept_modules(environ: dict[str, str]) -> "KeptModules":
+    """Load what a launch needs. The module that does so lies beside this one: nothing to search."""
+    name = "minictr.modules"
+    if name not in sys.modules:
+        here = main.__code__.co_filename.rpartition("/")[0]
+        loader = SourceFileLoader(name, here + "/modules.py")
+        code = loader.get_code(name)
+        assert code, "a loader of sources has one"
+        module = sys.modules[name] = type(sys)(name)
+        module.__file__ = loader.path
+        exec(code, module.__dict__)
+    modules: KeptModules = sys.modules[name].KeptModules.of(environ)
+    return modules
 
 
 def failed(called_as: str, arguments: list[str], error: BaseException) -> int:
@@ -192,36 +199,3 @@ class RestOfThePath:
             if spec := finder.find_spec(name, path, target):
                 return spec
         return None
-
-
-def script_for(name: str, python: str, package: str, site: str) -> str:
-    """Give the text of a start script for a fixed name and absolute paths, which looks for nothing.
-
-    The kernel starts the interpreter itself where its path fits a `#!` line, execve(2): blanks end
-    it, and 255 bytes are read. A shell in between costs a millisecond.
-
-    name     what the program is called as: "singularity", "apptainer", ...
-    python   the interpreter
-    package  the directory that holds minictr/
-    site     the directory that holds its dependencies
-    """
-    if len(python.encode()) < 200 and not set(python) & set(" \t\n"):
-        words = ["-c", package, site, name]
-        return f"#!{python} -ISXutf8\n" + CODE.replace("\n", f"\nsys.argv[:1] = {words!a}\n", 1)
-    shell = " ".join(quote(word) for word in (CODE, package, site, name))
-    return f'#!/bin/bash -p\nexec {quote(python)} -X utf8 -IS -c {shell} "$@"\n'
-
-
-def here() -> tuple[str, str, str]:
-    """Give the interpreter, package directory and site directory of this very process."""
-    import os
-    import sysconfig
-
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    site = sys.argv[2] if sys.argv[0] == "-c" else sysconfig.get_path("purelib")
-    return sys.executable, package, os.path.abspath(site)
-
-
-def quote(word: str) -> str:
-    """Quote a word for sh."""
-    return "'" + word.replace("'", "'\\''") + "'"

@@ -34,7 +34,7 @@ class Value:
         if len(values) > len(self.fields):
             raise TypeError(f"{type(self).__name__} has {len(self.fields)} fields")
         record = self.__dict__
-        record.update(zip(self.fields, values, strict=False))
+        record.update(zip(self.fields, values))  # noqa: B905  a keyword costs more than the rest
         record.update(named)
         if len(record) == len(self.fields):
             return
@@ -57,4 +57,7 @@ class Value:
 
     def replace(self, **changes: Any) -> Self:
         """The same record with some fields changed."""
-        return type(self)(**{**self.__dict__, **changes})
+        same = object.__new__(type(self))
+        same.__dict__.update(self.__dict__)
+        same.__dict__.update(changes)
+        return same

@@ -9,7 +9,7 @@ from minictr.cli.messages import write
 from minictr.cli.names import DROP_IN_NAMES
 from minictr.cli.options import index
 from minictr.refusal import Refusal
-from minictr.start import here, script_for
+from minictr.scripts import here, script_for
 
 FLAGS = index(
     (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import posix
 
 from minictr.value import Value
@@ -11,6 +10,7 @@ MAXSYMLINKS = 40  # include/linux/namei.h: the kernel answers ELOOP beyond it
 
 # include/uapi/linux/stat.h; the stat module is an import that a launch does not need.
 S_IFMT, S_IFDIR, S_IFREG, S_IFLNK = 0o170000, 0o040000, 0o100000, 0o120000
+_ELOOP = 40  # errno(3)
 
 
 class Served(Value):
@@ -85,7 +85,7 @@ def resolve(root: str, path: str) -> str:
             continue
         links += 1
         if links > MAXSYMLINKS:
-            raise OSError(errno.ELOOP, "more than 40 symbolic links", path)
+            raise OSError(_ELOOP, "more than 40 symbolic links", path)
         if target.startswith("/"):
             reached.clear()
         pending += target.split("/")[::-1]
@@ -99,11 +99,16 @@ def kind_of(root: str, path: str) -> str:
     Raises OSError EACCES where a directory on the way cannot be searched: unreadable is not absent.
     """
     try:
-        mode = _mode(resolve(root, path))
+        return kind_at(resolve(root, path))
     except OSError as error:
-        if error.errno != errno.ELOOP:
+        if error.errno != _ELOOP:
             raise
         return "other"
+
+
+def kind_at(path: str) -> str:
+    """The same for a path on the host, whose last component is no link that is to be followed."""
+    mode = _mode(path)
     if mode == 0:
         return ""
     return {S_IFDIR: "directory", S_IFREG: "file"}.get(mode & S_IFMT, "other")
@@ -118,7 +123,5 @@ def _mode(path: str) -> int:
     """st_mode of `path` itself; 0 where nothing is there (also below something not a directory)."""
     try:
         return posix.lstat(path).st_mode
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-            raise
+    except (FileNotFoundError, NotADirectoryError):
         return 0

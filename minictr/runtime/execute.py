@@ -18,24 +18,6 @@ if TYPE_CHECKING:
 _ENOENT, _E2BIG, _EAGAIN, _EACCES, _ENOEXEC, _ENOTDIR = 2, 7, 11, 13, 8, 20
 
 
-class TakeTerminal(Step):
-    """Put an interactive shell in a process group of its own and make it the foreground one.
-
-    The shell would otherwise start in the caller's group, which has no number in its PID
-    namespace: it reads 0 as its own group, and cannot hand the terminal back when it ends. The
-    launcher takes the terminal back itself.
-    """
-
-    calls: ClassVar[str] = "setpgid(2), tcsetpgrp(3)"
-    descriptor: int = 0
-
-    def run(self, process: Process) -> None:
-        try:
-            signals.take_terminal(self.descriptor)
-        except OSError as error:
-            raise CallError("tcsetpgrp", (self.descriptor,), error.errno or 0) from None
-
-
 class LoadFilter(Step):
     """Load the seccomp filter on this process, and so on all that it starts.
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import posix
 
-from minictr.image.tree import kind_of, may, resolve
+from minictr.image.tree import kind_at, may, resolve
 from minictr.refusal import Refusal
 from minictr.runtime.mounts import Bind, BindFile
 from minictr.runtime.places import Place, below
@@ -79,7 +78,7 @@ def _look(place: Place, mounted: list[tuple[Place, str]], tree: Tree) -> Spot:
         for outer, above in reversed(mounted):
             if inside != above and below(inside, above):
                 return Spot(inside, _shown(outer.step, inside[len(above) :]), outer)
-        return Spot(inside, kind_of(tree.root, inside))
+        return Spot(inside, kind_at(tree.root.rstrip("/") + inside))
     except OSError as error:
         if place.asked:
             raise _unreachable(place.target, tree.root, error) from None
@@ -138,6 +137,8 @@ def _unfit_for_image(place: Place, spot: Spot, path: str, writable: bool) -> str
 
 def _unreachable(target: str, root: str, error: OSError) -> Refusal:
     """The image's own path to a mount point that was asked for cannot be followed."""
+    import errno
+
     from minictr.image.refusals import quoted
 
     codes = {errno.ELOOP: "MC0425", errno.ENAMETOOLONG: "MC0426", errno.EACCES: "MC0436"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from minictr.image import tree
-from minictr.runtime.files import chmod, keeping, mkdir, statvfs, symlink, write_file
+from minictr.runtime.files import chmod, keeping, mkdir, statvfs, write_file
 from minictr.runtime.step import Process, Step
 from minictr.runtime.syscalls import (
     MOUNT_ATTR_NODEV,
@@ -27,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
-HOST, ROOT, FILES = "/host", "/root", "/files"
+HOST, ROOT, FILES, SKELETON = "/host", "/root", "/files", "/skeleton"
 resolve = keeping("readlink", tree.resolve)
 _ENOENT = 2
 # statvfs(3) reports mount flags by its own numbers, these four equal to the kernel's.
@@ -94,25 +94,6 @@ class BindFile(Bind):
         mount(FILES + self.source, resolve(ROOT, self.target), None, MS_BIND)
 
 
-class MountEmpty(Step):
-    """Mount an empty tmpfs: a place of the container's own, or a cover over one of the host's."""
-
-    calls: ClassVar[str] = "mount(2) tmpfs"
-    target: str
-    mode: int = 0o755
-    size: str = ""
-
-    def run(self, process: Process) -> None:
-        options = f"mode={self.mode:04o}" + (f",size={self.size}" if self.size else "")
-        target = resolve(ROOT, self.target)
-        if not exists(target):
-            make_mount_point(target, True)
-        mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options)
-
-    def operands(self) -> str:
-        return f"on {self.target} mode {self.mode:04o} {self.size}".rstrip()
-
-
 class CoverCache(Step):
     """Cover the cache of unpacked images, where a bind of the host shows it.
 
@@ -128,60 +109,6 @@ class CoverCache(Step):
         target = resolve(ROOT, self.target)
         if exists(target):
             mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700")
-
-
-class ProtectProc(Step):
-    """Make those files of proc read-only with which the host's root rules the host's kernel.
-
-    For root as the caller. He has no capability in here, but /proc/sys/kernel/core_pattern and its
-    like ask for the uid only, and his is the host's.
-    """
-
-    calls: ClassVar[str] = "mount(2) MS_BIND, MS_REMOUNT"
-    names: tuple[str, ...] = ("sys", "sysrq-trigger", "irq", "bus", "fs")
-
-    def run(self, process: Process) -> None:
-        for name in self.names:
-            path = resolve(ROOT, f"/proc/{name}")
-            if exists(path):
-                mount(path, path, None, MS_BIND | MS_REC)
-                remount(path, MS_RDONLY)
-
-
-class MountMinimalDev(Step):
-    """Build a /dev with the harmless devices only.
-
-    A user namespace may not make device nodes (mknod(2) gives EPERM), so the host's are bound. A
-    devpts of its own gives pseudo-terminals that nobody outside sees; gid=5 (tty) is left out
-    because it has no id in a single-line map (EINVAL).
-    """
-
-    calls: ClassVar[str] = "mount(2) tmpfs, MS_BIND, devpts; symlink(2)"
-    nodes: tuple[str, ...]  # names that the host's /dev has
-    terminal: str = ""  # the caller's terminal, bound as /dev/console
-    terminals: bool = True  # mount a devpts
-    target: str = "/dev"
-
-    def run(self, process: Process) -> None:
-        dev = resolve(ROOT, self.target)
-        mount("dev", dev, "tmpfs", MS_NOSUID, "mode=0755,size=1m")
-        for name in self.nodes:
-            make_mount_point(f"{dev}/{name}", False)
-            mount(f"{HOST}/dev/{name}", f"{dev}/{name}", None, MS_BIND)
-        for name, target in (
-            ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
-            ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx"),
-        ):  # fmt: skip
-            symlink(target, f"{dev}/{name}")
-        mkdir(dev + "/pts", 0o755)
-        if self.terminals:
-            flags = MS_NOSUID | MS_NOEXEC
-            mount("devpts", dev + "/pts", "devpts", flags, "newinstance,ptmxmode=0666,mode=0620")
-        mkdir(dev + "/shm", 0o1777)
-        mount("shm", dev + "/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
-        if self.terminal:
-            make_mount_point(dev + "/console", False)
-            mount(HOST + self.terminal, dev + "/console", None, MS_BIND)
 
 
 def exists(path: str) -> bool:

@@ -1,8 +1,8 @@
-"""The enter and isolate phases: make the namespaces, and settle into them."""
+"""The enter phase: makes the namespaces."""
 
 from __future__ import annotations
 
-from minictr.runtime.step import Process, Step
+from minictr.runtime.step import Step
 from minictr.runtime.syscalls import (
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
@@ -12,7 +12,6 @@ from minictr.runtime.syscalls import (
     CLONE_NEWUSER,
     CLONE_NEWUTS,
     clone,
-    sethostname,
 )
 
 TYPE_CHECKING = False
@@ -49,13 +48,3 @@ class CreateNamespaces(Step):
 
     def operands(self) -> str:
         return " ".join(self.kinds)
-
-
-class SetHostname(Step):
-    """Name this UTS namespace; the host keeps its own name."""
-
-    calls: ClassVar[str] = "sethostname(2)"
-    name: str
-
-    def run(self, process: Process) -> None:
-        sethostname(self.name)

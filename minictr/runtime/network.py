@@ -1,4 +1,4 @@
-"""The network namespace: what `--net --network none` needs done inside."""
+"""The isolate phase: what new UTS and network namespaces need done inside."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import _socket
 import fcntl
 
 from minictr.runtime.step import Process, Step
-from minictr.runtime.syscalls import CallError
+from minictr.runtime.syscalls import CallError, sethostname
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +17,16 @@ _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 0x1
 _IFREQ = 40  # sizeof(struct ifreq), netdevice(7)
 _IFNAMSIZ = 16
+
+
+class SetHostname(Step):
+    """Name this UTS namespace; the host keeps its own name."""
+
+    calls: ClassVar[str] = "sethostname(2)"
+    name: str
+
+    def run(self, process: Process) -> None:
+        sethostname(self.name)
 
 
 class RaiseLoopback(Step):

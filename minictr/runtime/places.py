@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import posix
 
 from minictr.host import canonical
@@ -11,8 +10,6 @@ from minictr.runtime.mounts import (
     Bind,
     BindFile,
     CoverCache,
-    MountEmpty,
-    MountMinimalDev,
     MountProc,
 )
 from minictr.value import Value
@@ -89,6 +86,8 @@ def _look_at(workdir: str) -> None:
     try:
         posix.stat(workdir)
     except OSError as error:
+        import errno
+
         from minictr.image.refusals import quoted
 
         why = posix.strerror(error.errno or 0)
@@ -130,6 +129,8 @@ def _dev(request: Request, host: Host) -> Place:
     except OSError:  # standard input is no terminal, or one of another devpts
         terminal = ""
     pseudo = "devpts" not in request.no_mount
+    from minictr.runtime.dev import MountMinimalDev
+
     return Place("/dev", "directory", MountMinimalDev(nodes, terminal, pseudo))
 
 
@@ -139,7 +140,7 @@ def _temporary(request: Request, host: Host) -> list[Place]:
         if request.contain and request.workdir:
             step: Step = Bind(f"{real(request.workdir)}/{name}", path, create=0o1777)
         elif request.contain:
-            step = MountEmpty(path, 0o1777, _size(request))
+            step = _empty(path, 0o1777, request)
         elif host.exists(path):
             step = Bind(real(path), path)
         else:
@@ -161,7 +162,7 @@ def _home(request: Request, host: Host) -> list[Place]:
         return []
     if source and host.exists(source):
         return [Place(target, "directory", Bind(real(source), target))]
-    return [Place(target, "directory", MountEmpty(target, 0o700, _size(request)))]
+    return [Place(target, "directory", _empty(target, 0o700, request))]
 
 
 def _host_file(path: str, host: Host) -> list[Place]:
@@ -191,7 +192,7 @@ def _scratch(path: str, request: Request) -> Place:
     if request.workdir:
         source = f"{real(request.workdir)}/scratch{path}"
         return Place(path, "directory", Bind(source, path, create=0o750), asked=True)
-    return Place(path, "directory", MountEmpty(path, 0o755, _size(request)), asked=True)
+    return Place(path, "directory", _empty(path, 0o755, request), asked=True)
 
 
 def _working_directory(request: Request, host: Host, found: list[Place]) -> list[Place]:
@@ -228,5 +229,7 @@ def _views(path: str, place: Place) -> list[str]:
     return [place.target + path[len(step.source.rstrip("/")) :]]
 
 
-def _size(request: Request) -> str:
-    return f"{request.tmpfs_mib}m"
+def _empty(path: str, mode: int, request: Request) -> Step:
+    from minictr.runtime.covers import MountEmpty
+
+    return MountEmpty(path, mode, f"{request.tmpfs_mib}m")

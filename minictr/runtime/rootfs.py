@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import posix
 
-from minictr.runtime.files import chdir, chmod, mkdir, symlink, write_file
-from minictr.runtime.mounts import FILES, HOST, ROOT, make_mount_point, restrict
+from minictr.runtime.files import chdir, mkdir, write_file
+from minictr.runtime.mounts import FILES, HOST, ROOT, SKELETON, restrict
 from minictr.runtime.step import Process, Step
 from minictr.runtime.syscalls import (
     MNT_DETACH,
     MS_BIND,
     MS_NODEV,
     MS_NOSUID,
-    MS_RDONLY,
     MS_REC,
     CallError,
     mount,
@@ -33,8 +32,6 @@ from minictr.runtime.syscalls import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
-
-SKELETON = "/skeleton"
 
 
 class MountStaging(Step):
@@ -63,34 +60,6 @@ class MountStaging(Step):
         chdir("/")
 
 
-class MakeSkeleton(Step):
-    """Create the mount points that the image lacks.
-
-    They lie in a layer of their own, so the image is never written to and it does not matter who
-    owns it (mkdir in an upper layer fails below a directory whose owner has no id in here). A
-    directory that image and skeleton both have takes mode and owner from the skeleton: so it is
-    given the image's mode.
-    """
-
-    calls: ClassVar[str] = "mkdir(2), open(2)"
-    directories: tuple[tuple[str, int], ...] = ()  # (path, mode), parents first; "" is the root
-    files: tuple[str, ...] = ()
-    below: str = SKELETON
-
-    def run(self, process: Process) -> None:
-        for path, mode in self.directories:
-            if path:
-                mkdir(self.below + path, mode)
-            else:
-                chmod(self.below, mode)
-        for path in self.files:
-            write_file(self.below + path, b"")
-
-    def operands(self) -> str:
-        directories = (f"{path or '/'} {mode:04o}" for path, mode in self.directories)
-        return " ".join((*directories, *self.files))
-
-
 class MakeFiles(Step):
     """Write the files that say who you are in here, to be bound over the image's own."""
 
@@ -105,34 +74,6 @@ class MakeFiles(Step):
         return " ".join(name for name, _ in self.files)
 
 
-class MountOverlay(Step):
-    """Lay the skeleton over the image's tree: overlayfs, allowed in user namespaces since 5.11.
-
-    Two lower layers and no upper one: read-only, and nothing is copied up. `userxattr` keeps
-    overlayfs to attributes an unprivileged owner may set; without it removing a directory in a
-    writable layer fails with EIO. The tree is named by "." because a path could hold `:` or `,`,
-    which mean something to the option parser.
-    """
-
-    calls: ClassVar[str] = "chdir(2), mount(2) overlay"
-    tree: str
-    writable: str = ""  # size of the tmpfs for the writable layer ("64m"); "" mounts read-only
-
-    def run(self, process: Process) -> None:
-        options, flags = f"lowerdir={SKELETON}:.,userxattr", MS_NOSUID | MS_NODEV
-        if self.writable:
-            mkdir("/layer", 0o755)
-            mount("minictr", "/layer", "tmpfs", flags, f"mode=0755,size={self.writable}")
-            mkdir("/layer/upper", posix.stat(HOST + self.tree).st_mode & 0o7777)
-            mkdir("/layer/work", 0o755)
-            options += ",upperdir=/layer/upper,workdir=/layer/work"
-        else:
-            flags |= MS_RDONLY
-        chdir(HOST + self.tree)
-        mount("overlay", ROOT, "overlay", flags, options)
-        chdir("/")
-
-
 class BindRoot(Step):
     """Bind the tree itself: every mount point is there already, and a bind costs nothing inside."""
 
@@ -144,31 +85,6 @@ class BindRoot(Step):
     def run(self, process: Process) -> None:
         mount(HOST + self.tree, ROOT, None, MS_BIND | MS_REC)
         restrict(ROOT, self.read_only, True, self.attributes)
-
-
-class BindTree(Step):
-    """Assemble the root from binds of the tree's entries on the skeleton.
-
-    For kernels without overlayfs in user namespaces (before 5.11), and for a tree that holds other
-    mounts: overlayfs refuses those (EINVAL), because what they cover would show. Where the
-    skeleton has a directory of the same name its entries are bound one level deeper.
-    """
-
-    calls: ClassVar[str] = "mkdir(2), symlink(2), mount(2) MS_BIND"
-    tree: str
-    entries: tuple[tuple[str, str], ...]  # (path, kind): "directory", "file" or a link's target
-    attributes: bool = True  # the kernel has mount_setattr(2): Linux 5.12
-
-    def run(self, process: Process) -> None:
-        mount(SKELETON, ROOT, None, MS_BIND)
-        for path, kind in self.entries:
-            if kind not in ("directory", "file"):
-                symlink(kind.removeprefix("link:"), ROOT + path)
-                continue
-            make_mount_point(ROOT + path, kind == "directory")
-            mount(HOST + self.tree + path, ROOT + path, None, MS_BIND | MS_REC)
-            restrict(ROOT + path, True, True, self.attributes)
-        restrict(ROOT, True, True, False)
 
 
 class PivotRoot(Step):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -41,7 +42,7 @@ def source(room: Path) -> Path:
     copy.mkdir()
     for name in ("minictr", "scripts"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns(*NOT_COPIED))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     return copy
 
@@ -94,9 +95,14 @@ def launch(
 
 
 def is_fast(program: Path) -> bool:
-    """Whether the start script found the package by itself, so that no site module is imported."""
-    trace = subprocess.run(["bash", "-px", program, "--version"], capture_output=True, text=True)
-    return " -X utf8 -IS -c " in trace.stderr
+    """Whether the kernel starts the interpreter, and neither shell nor site module is needed."""
+    text = program.read_text()
+    copy = program.resolve().parent / "told"
+    copy.write_text(text.replace("/bin/bash", "/nonexistent"))
+    command = [PYTHON, "-ISXutf8", "-X", "importtime", copy, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    started = text.startswith("#!/usr/bin/python3 -ISXutf8\n") and done.stdout == VERSION
+    return started and not re.search(r"\| +site$", done.stderr, re.MULTILINE)
 
 
 def test_pip_install(installed: Path, launch: Callable[..., str]) -> None:

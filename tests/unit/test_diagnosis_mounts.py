@@ -17,8 +17,8 @@ from minictr.diagnosis.probes.mount_calls import EXPECTED, in_vain
 from minictr.diagnosis.probes.mount_table import count_mounts, mounts_below
 from minictr.diagnosis.probes.mountinfo import mounts, parsed
 from minictr.diagnosis.probes.proc_mounts import proc_mounts
+from minictr.runtime.covers import MountEmpty
 from minictr.runtime.launch import Failure
-from minictr.runtime.mounts import MountEmpty
 from minictr.runtime.namespaces import FLAGS
 from minictr.runtime.syscalls import clone
 

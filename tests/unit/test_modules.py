@@ -18,7 +18,7 @@ from minictr.modules import KeptModules
 kept = KeptModules.of({"MINICTR_CACHEDIR": sys.argv[2]})
 import minictr.cli.actions as part
 kept.save()
-print(part.WORD, type(part.__spec__.loader).__name__)
+print(part.WORD, type(part.__spec__.loader if part.__spec__ else kept).__name__)
 """
 
 
@@ -32,8 +32,9 @@ class Package:
         (self.path / "minictr/cli").mkdir(parents=True)
         (self.path / "minictr/__init__.py").touch()
         (self.path / "minictr/cli/__init__.py").touch()
-        real = Path(__file__).resolve().parents[2] / "minictr/modules.py"
-        (self.path / "minictr/modules.py").write_bytes(real.read_bytes())
+        for name in ("modules.py", "compact.py"):
+            real = Path(__file__).resolve().parents[2] / "minictr" / name
+            (self.path / "minictr" / name).write_bytes(real.read_bytes())
         self.say("first")
 
     def say(self, word: str) -> None:

@@ -19,7 +19,7 @@ from stand_in import (
     status,
 )
 
-from minictr import start
+from minictr import scripts
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_a_script_for_another_name_finds_everything_by_itself(
     python.parent.mkdir(exist_ok=True)
     python.symlink_to(PYTHON)
     script = tmp_path / "apptainer"
-    script.write_text(start.script_for("apptainer", str(python), str(checkout), "/nonexistent"))
+    script.write_text(scripts.script_for("apptainer", str(python), str(checkout), "/nonexistent"))
     script.chmod(0o755)
     told = call(script, "exec", "a 'b'")
     assert (told.package, told.called_as) == (checkout, "apptainer")
@@ -166,8 +166,8 @@ def test_a_script_for_another_name_finds_everything_by_itself(
 
 
 def test_the_kinds_of_script_start_python_alike() -> None:
-    text = start.script_for("apptainer", "/the python", "/package", "/site")
+    text = scripts.script_for("apptainer", "/the python", "/package", "/site")
     written = SCRIPT.read_text()
     assert written.splitlines()[0] == text.splitlines()[0]
-    assert f" -c '{start.CODE}' " in written
-    assert f" -X utf8 -IS -c '{start.CODE}' '/package' '/site' 'apptainer' \"$@\"" in text
+    assert f" start='{scripts.CODE}'\n" in written
+    assert f" -X utf8 -IS -c '{scripts.CODE}' '/package' '/site' 'apptainer' \"$@\"" in text

@@ -64,7 +64,7 @@ def make_prefix(scratch: Path) -> Path:
         shutil.copy(debian("squashfs-tools") / "usr" / file, prefix / file.split("/")[0])
     drop_in = prefix / "bin/singularity"
     sys.path.insert(0, str(PROJECT))
-    from minictr.start import script_for
+    from minictr.scripts import script_for
 
     there = f"/usr/local/lib/{PYTHON}/dist-packages"
     drop_in.write_text(script_for("singularity", f"/usr/bin/{PYTHON}", there, there))

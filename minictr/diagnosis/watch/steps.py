@@ -10,14 +10,17 @@ from minictr.diagnosis.watch.kinds import MOUNTS, PROGRAMS, is_map, new_namespac
 from minictr.diagnosis.watch.record import FORKS, Call
 from minictr.diagnosis.watch.stand_in import NAMES, STAND_INS
 from minictr.runtime import syscalls
+from minictr.runtime.covers import MountEmpty
+from minictr.runtime.dev import MountMinimalDev
 from minictr.runtime.execute import Execute, LoadFilter
 from minictr.runtime.idmap import MapIds, find_helper
 from minictr.runtime.launch import Failure
-from minictr.runtime.mounts import Bind, MountEmpty, MountMinimalDev, MountProc
-from minictr.runtime.namespaces import CreateNamespaces, SetHostname
-from minictr.runtime.network import RaiseLoopback
+from minictr.runtime.mounts import Bind, MountProc
+from minictr.runtime.namespaces import CreateNamespaces
+from minictr.runtime.network import RaiseLoopback, SetHostname
+from minictr.runtime.overlay import MountOverlay
 from minictr.runtime.privileges import DropBoundingSet, DropCapabilities, SetNoNewPrivileges
-from minictr.runtime.rootfs import ChangeDirectory, MountOverlay, MountStaging, PivotRoot
+from minictr.runtime.rootfs import ChangeDirectory, MountStaging, PivotRoot
 from minictr.runtime.step import Step
 from minictr.value import Value
 
