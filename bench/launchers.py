@@ -121,9 +121,19 @@ def program_under_test(chosen: Path | None, scratch: Path) -> Program:
     if running.returncode:
         raise Unusable(f"`{' '.join(command)}` ended with status {running.returncode}")
     python, *words = line.split("\0")
-    program = Program(command[0], python, Path(words[words.index("-c") + 2], "minictr").resolve())
+    program = Program(command[0], python, package_of(words))
     refuse_uncompiled(program)
     return program
+
+
+def package_of(words: list[str]) -> Path:
+    """The directory of the modules that a start script takes, from what follows the interpreter."""
+    if "-c" in words:
+        return Path(words[words.index("-c") + 2], "minictr").resolve()
+    script = Path(next(word for word in words if not word.startswith("-"))).resolve()
+    if str(PROJECT) in script.read_text():  # an editable installation
+        return PROJECT / "minictr"
+    return next(script.parents[1].glob("lib/python3*/*-packages/minictr"))
 
 
 def refuse_uncompiled(program: Program) -> None:

@@ -129,7 +129,9 @@ class KeptModules:
         """Write the file again when something was missing, where there is a cache to write to."""
         if not self.found or not sys.modules.keys().isdisjoint(UNUSUAL):
             return
-        every = LAST not in self.kept  # and so is yet to be found, where this is a launch
+        if LAST not in sys.modules:  # a command line that was refused: no launch can run these
+            return
+        every = LAST not in self.kept
         found = []
         for name in self.found:
             found.append(compiled(name, whole=every))

@@ -67,6 +67,14 @@ def test_a_changed_source_is_compiled_again(package: Package) -> None:
     assert package.run() == ["second!", "KeptModules"]
 
 
+def test_what_a_refused_command_line_imported_is_not_kept(package: Package) -> None:
+    program = PROGRAM.replace("import minictr.cli.actions as part", "import minictr.cli as part")
+    program = program.partition("print(")[0]
+    command = [sys.executable, "-I", "-S", "-c", program, package.path, package.cache]
+    subprocess.run(command, check=True)
+    assert not (package.cache / "code").exists()
+
+
 def test_a_file_that_others_can_write_is_not_read(package: Package) -> None:
     package.run()
     package.file().chmod(0o602)
