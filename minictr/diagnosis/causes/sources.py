@@ -32,8 +32,9 @@ def other(interview: Interview) -> Verdict:
     Fix, administrator: have the source grant a range (FreeIPA: ipa subid-generate --owner USER) and
     write the same into /etc/subuid; or have the files asked: subid: files.
 
-    Not the cause: the line of /etc/subuid, which is right; a source without a library, as `subid:
-    sss` without SSSD, which the helpers pass over.
+    Not the cause: the line of /etc/subuid, which is right; a source that the helpers pass over, for
+    it has no library, as `subid: sss` without SSSD, or one that lacks a function of theirs, as
+    libraries from before shadow 4.17 lack shadow_subid_free: they name the library then.
 
     Sources: nsswitch.conf(5); newuidmap(1); shadow, lib/nss.c, nss_init.
     """
@@ -43,6 +44,8 @@ def other(interview: Interview) -> Verdict:
     name, library = interview.once(other_source, interview.host)
     if not name:
         return Excluded("/etc/nsswitch.conf has no line `subid:` with another source than files")
+    if f"libsubid_{name}.so" in failure.said:
+        return Excluded(f"{failure.call} complains of the library of {name} and asks the files")
     return Proof(
         f"{failure.call} asks the source {name} and not /etc/{GRANTS[failure.call][1]}, and it "
         "does not grant the range",

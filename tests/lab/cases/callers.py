@@ -144,12 +144,13 @@ CASES = [
     Case(
         "MC0327",
         name="single",
-        script="""unshare -Urmpf sh -c 'mount -t proc -o ro proc /proc
+        # The user's home is closed to this root, who has no other id.
+        script="""HOME=/ unshare -Urmpf sh -c 'mount -t proc -o ro proc /proc
             minictr exec --id-map single "$IMAGE" true'""",
         proof=("/proc is mounted read-only",),
-        repaired="""unshare -Urmpf sh -c 'mount -t proc -o ro proc /proc
+        repaired="""HOME=/ unshare -Urmpf sh -c 'mount -t proc -o ro proc /proc
             eval "$ADMINISTRATOR_FIX"; minictr exec --id-map single "$IMAGE" true'""",
-        near="""unshare -Urmpf sh -c 'mount -t proc proc /proc
+        near="""HOME=/ unshare -Urmpf sh -c 'mount -t proc proc /proc
             minictr exec --id-map single "$IMAGE" true'""",
     ),
     Case(
@@ -185,12 +186,32 @@ CASES = [
             {HELPERS}""",
     ),
     Case(
+        "MC0329",
+        name="root",
+        impossible=COMPILER,
+        prepare="private-etc; echo root:800000:65536 | tee -a /etc/subuid >>/etc/subgid",
+        script=f"subid-source lab 0; echo 'subid: lab' >>/etc/nsswitch.conf; {MANY}",
+        as_root=True,
+        proof=("newuidmap asks the source lab and not /etc/subuid",),
+        repaired=f"""subid-source lab 0; echo 'subid: lab' >>/etc/nsswitch.conf
+            sh -c "$ADMINISTRATOR_FIX" && {MANY}""",
+        # It passes over a library without the functions, and its own /etc/subuid is another one.
+        near=f"""subid-source lab none; echo 'subid: lab' >>/etc/nsswitch.conf
+            install -D /usr/bin/newuidmap "$DIRECTORY/real/newuidmap"; : >"$DIRECTORY/none"
+            printf '#!/bin/sh\\nmount --bind %s/none /etc/subuid; exec %s/real/newuidmap "$@"\\n' \
+                "$DIRECTORY" "$DIRECTORY" >"$DIRECTORY/real/elsewhere"
+            printf '#!/bin/sh\\nexec unshare --mount sh %s/real/elsewhere "$@"\\n' "$DIRECTORY" \
+                >"$DIRECTORY/newuidmap"; chmod 0755 "$DIRECTORY/newuidmap"
+            mount --bind "$DIRECTORY/newuidmap" /usr/bin/newuidmap; {MANY}""",
+        instead="MC0000",
+    ),
+    Case(
         "MC0330",
         prepare="private-etc",
         proof=("uid 70001 has no entry in the user database", "getpwuid(70001) finds nothing"),
         fix=("echo user70001:x:70001:70001::/:/bin/sh >>/etc/passwd", SINGLE),
         repaired=f"""echo 70001:700000:65536 | tee -a /etc/subuid >>/etc/subgid
-            become="setpriv --reuid=70001 --regid=70001 --clear-groups"
+            become="env HOME=/ setpriv --reuid=70001 --regid=70001 --clear-groups"
             chmod 0777 "$MINICTR_CACHEDIR"
             $become sh -c "$USER_FIX" && sh -c "$ADMINISTRATOR_FIX" && $become {MANY}""",
         near=f'sed -i "s/^$USER:/$(id -u "$USER"):/" /etc/subuid /etc/subgid; {HELPERS}',
