@@ -33,6 +33,7 @@ VARIABLE = (
     (r"\b\d{3,}\b(?! bytes)", "N"),
     (r"\b\d+ of \d+ (bytes|inodes)|\bN of N (bytes|inodes)", "N of N"),
     (r"\b[0-9a-f]{16}\b", "CAPABILITIES"),
+    (r'(MapIds: new[ug]idmap\("[^"]*"), "\d+"', r'\1, "N"'),
     (r'(MapIds: new[ug]idmap\("[^"]*"), .*\.\.\.\)', r"\1, ARGUMENTS...)"),
     (r'failed: "(new[ug]idmap): .*"$', r'failed: "\1: WHY"'),
     (r"(clone\(0x)[0-9a-f]+", r"\1FLAGS"),

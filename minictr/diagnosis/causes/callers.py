@@ -27,7 +27,7 @@ def no_passwd_entry(interview: Interview) -> Verdict:
     Reproduction (root, with private copies of the files of /etc):
 
         echo 70001:700000:65536 | tee -a /etc/subuid >>/etc/subgid
-        setpriv --reuid=70001 --regid=70001 --clear-groups \
+        HOME=/ setpriv --reuid=70001 --regid=70001 --clear-groups \
             minictr exec --id-map helpers "$IMAGE" true
 
     Fix, user: --id-map single, where one id is enough.

@@ -209,8 +209,8 @@ def script(interview: Interview) -> Verdict:
 
     Reproduction (root, in a private mount namespace):
 
-        cp /usr/bin/newuidmap "$DIRECTORY/real"
-        printf '#!/bin/sh\nexec %s/real "$@"\n' "$DIRECTORY" >"$DIRECTORY/newuidmap"
+        install -D /usr/bin/newuidmap "$DIRECTORY/real/newuidmap"
+        printf '#!/bin/sh\nexec %s/real/newuidmap "$@"\n' "$DIRECTORY" >"$DIRECTORY/newuidmap"
         chmod 4755 "$DIRECTORY/newuidmap"
         mount --bind "$DIRECTORY/newuidmap" /usr/bin/newuidmap
         runuser -u "$USER" -- minictr exec --id-map helpers "$IMAGE" true
