@@ -31,7 +31,7 @@ VARIABLE = (
     (r"\b\d+-\d+\b", "FIRST-LAST"),
     (r"\b(uid|gid|owner|group|inode|size) \d+\b", r"\1 N"),
     (r"\b\d{3,}\b(?! bytes)", "N"),
-    (r"\b\d+ of \d+ (bytes|inodes)|\bN of N (bytes|inodes)", "N of N"),
+    (r"\b(\d+|N) of (\d+|N) (bytes|inodes)", "N of N"),
     (r"\b[0-9a-f]{16}\b", "CAPABILITIES"),
     (r'(MapIds: new[ug]idmap\("[^"]*"), "\d+"', r'\1, "N"'),
     (r'(MapIds: new[ug]idmap\("[^"]*"), .*\.\.\.\)', r"\1, ARGUMENTS...)"),

@@ -36,6 +36,7 @@ def lab(
     run_as_user: RunAsUser,
     pattern: Path,
     nothing_left: None,
+    fuse: bool,
 ) -> Lab:
     """The lab: $IMAGE, $SIF, $DIRECTORY, $CHROOT and $USER are set in its scripts."""
     variables = variables_of(directory, cache)

@@ -144,13 +144,13 @@ CASES = [
     Case(
         "MC0327",
         name="single",
-        # The user's home is closed to this root, who has no other id.
-        script="""HOME=/ unshare -Urmpf sh -c 'mount -t proc -o ro proc /proc
+        prepare="export HOME=/",  # the user's home is closed to this root, who has no other id
+        script="""unshare -Urmpf sh -c 'mount -t proc -o ro proc /proc
             minictr exec --id-map single "$IMAGE" true'""",
         proof=("/proc is mounted read-only",),
-        repaired="""HOME=/ unshare -Urmpf sh -c 'mount -t proc -o ro proc /proc
+        repaired="""unshare -Urmpf sh -c 'mount -t proc -o ro proc /proc
             eval "$ADMINISTRATOR_FIX"; minictr exec --id-map single "$IMAGE" true'""",
-        near="""HOME=/ unshare -Urmpf sh -c 'mount -t proc proc /proc
+        near="""unshare -Urmpf sh -c 'mount -t proc proc /proc
             minictr exec --id-map single "$IMAGE" true'""",
     ),
     Case(

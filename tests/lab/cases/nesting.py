@@ -120,6 +120,7 @@ CASES = [
     Case(
         "MC0208",
         name="nobody",
+        prepare="export HOME=/",  # a home of mode 0700 is closed to these ids
         # Root enters the user's namespace, which has 65534 in its map, without changing its ids.
         script=f"""{AS_USER} unshare --user --map-auto sleep 5 & sleep 0.5
             nsenter --target $! --user --preserve-credentials {PLAIN}""",
