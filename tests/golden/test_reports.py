@@ -28,6 +28,7 @@ VARIABLE = (
     (r"e_machine of (\S+) is \d+", r"e_machine of \1 is N"),
     (r"/lib\S*/ld-[\w.-]+", "LOADER"),
     (r"(namespaces=|Seccomp_filters )\d+", r"\1N"),
+    (r'"(USER:x:\d+:\d+:).*\\n"', r'"\1ENTRY"'),  # with the home and the shell that the user has
     (r"\b\d+-\d+\b", "FIRST-LAST"),
     (r"\b(uid|gid|owner|group|inode|size) \d+\b", r"\1 N"),
     (r"\b\d{3,}\b(?! bytes)", "N"),
