@@ -11,7 +11,10 @@ class Refusal(Exception):
     proof  what was read and where: a byte range, a field, a path; one fact a line
     fix    an imperative sentence or a command that works; "" where there is none
     fix_administrator  the same for who administers the machine
+    diagnosis  what an interview found, where the input met a call that was refused; else None
     """
+
+    diagnosis: object = None
 
     def __init__(
         self,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 RUNSCRIPT = "/.singularity.d/runscript"
 TEST = "/.singularity.d/test"
+_NOT_FOUND = 127
+_UNREAD = (2, 5)  # ENOENT and EIO: what squashfuse answers for what it cannot read
 _ORDINARY = 125  # the largest exit status that no shell gives a meaning of its own
 
 
@@ -44,9 +46,9 @@ def main(request: Request) -> int:
     outcome = launch(plan, _trace if request.trace else None)
     try:
         if isinstance(outcome, Failure):
-            return _failed(request, host, plan, outcome)
+            return _failed(request, host, plan, outcome, bool(tree.served))
         if outcome.status > _ORDINARY:
-            _explain(request, host, plan, outcome, killed)
+            _explain(request, host, plan, outcome, killed, bool(tree.served))
         return outcome.status
     finally:
         if tree.served:  # until here the image can be looked at
@@ -155,22 +157,34 @@ def _killed(request: Request) -> int:
     return oom_kills()
 
 
-def _explain(request: Request, host: Host, plan: Plan, ended: Exit, killed: int) -> None:
+def _explain(
+    request: Request, host: Host, plan: Plan, ended: Exit, killed: int, served: bool
+) -> None:
     """Say what ended the command, where that is proved. It is the command's affair else."""
     from minictr.cli import reports
     from minictr.diagnosis.death import explain
 
     diagnosis = explain(ended, plan, host, request, killed)
+    if diagnosis and served:
+        from minictr.cli.first import unless_damaged
+
+        diagnosis = unless_damaged(request, diagnosis, ended.status == _NOT_FOUND)
     if diagnosis:
         reports.death(request, diagnosis, ended.status)
 
 
-def _failed(request: Request, host: Host, plan: Plan, failure: Failure) -> int:
+def _failed(request: Request, host: Host, plan: Plan, failure: Failure, served: bool) -> int:
     """Interview the witness, report, let it go."""
     from minictr.cli import reports
     from minictr.diagnosis import diagnose
 
     try:
-        return reports.failure(request, failure, diagnose(failure, plan, host, request))
+        diagnosis = diagnose(failure, plan, host, request)
+        if served:
+            from minictr.cli.first import unless_damaged
+
+            absent = failure.phase == "execute" and failure.errno in _UNREAD
+            diagnosis = unless_damaged(request, diagnosis, absent)
+        return reports.failure(request, failure, diagnosis)
     finally:
         dismiss(failure)

@@ -10,7 +10,9 @@ import time
 
 from minictr.cli.stale import remove_stale
 from minictr.image.cache import prepare
+from minictr.image.failures import notes
 from minictr.image.inventory import Cached, discard, inventory, tidy, verify
+from minictr.image.refusals import printable
 from minictr.modules import cache_directory
 from minictr.refusal import Refusal
 
@@ -19,7 +21,7 @@ Usage: minictr cache list [--json]
        minictr cache clean [--all | NAME...]
        minictr cache verify [NAME...]
 
-  list    what the cache holds
+  list    what the cache holds, and what could not be unpacked behind a launch
   clean   remove trees whose image file is gone or was changed, compiled filters and modules that
           no launch would use again, and what killed processes left;
           --all: every tree that no container uses; NAME: this one (the beginning is enough)
@@ -52,7 +54,7 @@ def main(arguments: list[str], environ: dict[str, str]) -> int:
         return show([], bool(flags)) if command == "list" else unknown(names)
     prepare(cache)
     if command == "list":
-        return show(inventory(cache), "--json" in flags)
+        return show(inventory(cache), "--json" in flags) or show_notes(cache, "--json" in flags)
     trees = chosen(inventory(cache), names)
     if command == "verify":
         return check(trees)
@@ -92,6 +94,14 @@ def show(trees: list[Cached], as_json: bool) -> int:
             f"{tree.name:.{SHORT}}  {human(tree.size):>8}  {tree.inodes:>7}  {used}  {busy:6}  "
             f"{images}"
         )
+    return 0
+
+
+def show_notes(cache: str, as_json: bool) -> int:
+    """Print what could not be unpacked behind a launch; the JSON list is one of trees alone."""
+    for note in [] if as_json else notes(cache):
+        code = f" [{note.code}]" if note.code != "MC0000" else ""
+        print(f"not unpacked: {printable(note.image)}: {note.cause}{code}")
     return 0
 
 

@@ -15,6 +15,7 @@ from minictr.cli import messages
 from minictr.image.behind import GO_ON, unpack_behind
 from minictr.image.describe import describe
 from minictr.image.open import Image, open_image
+from minictr.image.refusals import printable
 from minictr.image.source import open_source
 from minictr.image.squashfuse import DEVICE, SERVER, closed, commands, find_server
 from minictr.image.tree import Served, Tree
@@ -25,10 +26,13 @@ from minictr.runtime.syscalls import CallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from minictr.diagnosis.values import Diagnosis
     from minictr.request import Request
 
 # What takes about as long to unpack as a server to start: bytes of the squashfs, and inodes.
 BIG, MANY = 16 << 20, 3000
+# "It does not exist", of what was seen before, and "it cannot be read": a damaged image, served.
+ABSENT = ("MC0101", "MC0000")
 
 
 def first_tree(request: Request, cache: str, behind: bool) -> Tree:
@@ -40,23 +44,38 @@ def first_tree(request: Request, cache: str, behind: bool) -> Tree:
     # Without a PID namespace what the command leaves running would lose its root with the server.
     later = request.unpack == "background" and "pid" in request.namespaces and is_big(image)
     if image.kind != "directory" and (request.unpack == "never" or later):
-        if later:
-            from minictr.image.cache import prepare
-
-            prepare(cache)  # before the launch is planned: only what is there is covered
+        stopped = kept_from_unpacking(image, cache, behind) if later else None
         try:
             tree = served(image)
         except Refusal as refusal:
-            if request.unpack == "never" or refusal.code == "MC0103":
+            if request.unpack == "never":
+                raise explained(request, refusal) from None
+            if refusal.code == "MC0103":
                 raise
             messages.say(request, f"unpack: at once, because {refusal.cause}", "verbose")
         else:
             messages.say(request, f"unpack: {request.unpack}, {SERVER} serves it", "verbose")
-            if behind and request.unpack == "background":
+            if stopped:
+                warn_of(request, stopped)
+            elif behind and later:
                 limit, home = request.cache_limit, home_directory(dict(request.host_environment))
                 return tree.replace(behind=unpack_behind(request.image, cache, limit, home))
             return tree
     return unpacked(request, cache)
+
+
+def kept_from_unpacking(image: Image, cache: str, behind: bool) -> Refusal | None:
+    """What would stop a process that unpacks it, as far as is known. Raises Refusal."""
+    from minictr.image.failures import hindrance  # dear to a launch of what is never unpacked
+
+    return hindrance(image, cache, behind)
+
+
+def warn_of(request: Request, stopped: Refusal) -> None:
+    """Say why each launch of the image is served, and what says more."""
+    code = f" [{stopped.code}]" if stopped.code != "MC0000" else ""
+    text = f"{printable(request.image)} is served, for it cannot be unpacked: {stopped.cause}{code}"
+    messages.warn(request, f"{text}; --unpack now tells more")
 
 
 def unpacked(request: Request, cache: str) -> Tree:
@@ -120,8 +139,10 @@ def served(image: Image) -> Tree:
         os.close(source.descriptor)
     try:
         tree = describe(f"/proc/self/fd/{mounted.mount}", image.kind, "")
-    except BaseException:
+    except BaseException as error:
         stop(mounted.server)
+        if isinstance(error, Refusal) and error.code in ABSENT:
+            raise unreadable(image, error.cause) from None
         raise
     return tree.replace(served=mounted)
 
@@ -129,13 +150,50 @@ def served(image: Image) -> Tree:
 def started(descriptor: int, image: Image) -> Served:
     """The running server of the image, and its mount. Raises Refusal."""
     program = find_server()
-    why = ""
     for command in commands(program, image.offset):
         try:
             return serve(descriptor, command)
         except CallError as refused:
             if refused.call == "open" and refused.arguments[0] == DEVICE:
                 raise closed(refused.errno) from None
-            why = f"{refused.call}: {posix.strerror(refused.errno)}" if refused.call else "it ended"
-    cause = f"{program} cannot serve the image"
-    raise Refusal("MC0000", cause, why, "Leave --unpack never out.")
+            why = refused
+    said = f"{why.call}: {posix.strerror(why.errno)}" if why.call else "it ended"
+    if why.call in ("", "lstat"):  # it runs, or did
+        raise unreadable(image, said) from why
+    raise unserved(image, said) from why
+
+
+def unreadable(image: Image, said: str) -> Refusal:
+    """The server does not show what has to be there: the image is damaged, or nobody knows why."""
+    from minictr.image.damage import damage
+
+    return damage(image.path) or unserved(image, said)
+
+
+def unserved(image: Image, said: str) -> Refusal:
+    """What was refused, or answered, on the way to a server of the image."""
+    cause = f"{SERVER} cannot serve {printable(image.path)}"
+    return Refusal("MC0000", cause, said, "Leave --unpack never out.")
+
+
+def explained(request: Request, refusal: Refusal) -> Refusal:
+    """Why nothing can serve the image, where that is the cause of a call that was refused."""
+    refused = refusal.__cause__
+    if not isinstance(refused, CallError):
+        return refusal
+    from minictr.diagnosis import unserved
+    from minictr.host import read_host
+
+    return unserved.explained(refusal, refused, read_host(), request)
+
+
+def unless_damaged(request: Request, found: Diagnosis, absent: bool) -> Diagnosis:
+    """The diagnosis for a served image; the damage in its place where that is found.
+
+    absent   whether it is about something that the image is said not to have
+    """
+    from minictr.diagnosis import diagnose_refusal
+    from minictr.image.damage import damage
+
+    damaged = damage(request.image) if absent else None
+    return diagnose_refusal(damaged) if damaged else found

@@ -50,6 +50,8 @@ def diagnose(failure: Failure, plan: Plan, host: Host, request: Request) -> Diag
 
 def diagnose_refusal(refusal: Refusal) -> Diagnosis:
     """The same value for an input that was refused: whoever refused it has the proof."""
+    if isinstance(refusal.diagnosis, Diagnosis):
+        return refusal.diagnosis
     entry = entry_of(refusal.code) or _unknown()
     limited = limit_behind(refusal) if entry.code == UNKNOWN else None
     if limited:

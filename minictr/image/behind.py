@@ -5,6 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minictr.image.open import Image
+    from minictr.image.tree import Tree
+
 GO_ON = b"\n"
 LAST_DESCRIPTOR = 1 << 20  # fs.nr_open; each is closed by itself where close_range(2) is refused
 
@@ -15,8 +20,8 @@ def unpack_behind(path: str, cache: str, limit: int, home: str) -> int:
     limit   what the cache may hold, in bytes: see inventory.shrink(); 0 for no limit
     home    the caller's home directory, which is to be a mount point in it
     Gives the descriptor through which that process learns how the launcher ended: GO_ON and it
-    goes on, end of file without it (the launcher was killed) and it ends too. Nothing is said of
-    a failure: a launch that has to unpack meets it again. -1 where no process can be made.
+    goes on, end of file without it (the launcher was killed) and it ends too. -1 where no process
+    can be made. What it cannot unpack the next launch says, from the note that is kept of it.
     """
     try:
         path = os.path.abspath(path)
@@ -62,28 +67,43 @@ def watch(reader: int) -> None:
 
 
 def unpack_alone(path: str, cache: str, limit: int, home: str) -> None:
-    """Unpack the image unless another process does. Raises Refusal."""
-    import fcntl
-
-    from minictr.image import index
-    from minictr.image.cache import fill, modes_as_given, prepare, sweep, writing
+    """Unpack the image unless another process does, or keep a note of why not. Raises Refusal."""
+    from minictr.image.cache import prepare
+    from minictr.image.failures import keep, left
     from minictr.image.inventory import shrink
-    from minictr.image.locks import acquire, release
     from minictr.image.open import open_image
+    from minictr.refusal import Refusal
 
     image = open_image(path)
     prepare(cache)
+    free = left(cache)
+    try:
+        tree = filled(image, cache, home)
+    except Refusal as refusal:
+        keep(refusal, image, cache, free)
+        return
+    if limit and tree:
+        shrink(cache, limit, tree.name)
+
+
+def filled(image: Image, cache: str, home: str) -> Tree | None:
+    """The tree of the image; None where another process unpacks it. Raises Refusal."""
+    import fcntl
+
+    from minictr.image import index
+    from minictr.image.cache import fill, modes_as_given, sweep, writing
+    from minictr.image.locks import acquire, release
+
     key = index.key_of(image.identity)
     with writing(cache), modes_as_given():
         lock = acquire(cache, key, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if lock < 0:
-            return
+            return None
         try:
             tree = index.load(image.identity, cache, wait=True)
             if tree is None:
                 sweep(cache, key)
                 tree = fill(image, cache, lock, False, home)
+            return tree
         finally:
             release(cache, key, lock)
-    if limit:
-        shrink(cache, limit, tree.name)

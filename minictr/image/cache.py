@@ -6,7 +6,7 @@ Below the cache directory, all of it 0700 and the caller's:
     trees/SHA256/lock      locked shared by every launch, exclusively by `cache clean`
     trees/SHA256/manifest  what root held when it was published, for `cache verify`
     trees/SHA256/record    what `cache list` shows, and the size that finds a copy of the image
-    index/KEY              (identity of an image file) to SHA256 and what a launch has to know of it
+    index/KEY              (identity of an image file) to SHA256 and metadata, or to a failures.Note
     locks/KEY              locked by the one process that unpacks, and by its unsquashfs
     tmp/KEY.PID-N.HOST     what is being written or removed; stale once locks/KEY is free
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from ordinary_user import RunAsUser, User, credentials
 from readable import Checkout
-from skipping import require, require_program
+from served_images import require_device, squashed
 from small_images import add_script, complete, make_image
 
 from minictr.cli.first import BIG
@@ -26,17 +26,8 @@ SERVED = "squashfuse_ll serves it"
 
 @pytest.fixture(scope="module", autouse=True)
 def device(fuse: bool) -> None:
-    """What serves: the program, and a /dev/fuse that the ordinary user may open."""
-    require_program("squashfuse_ll", "MC0140", "squashfuse")
-    require(fuse, "MC0141", "/dev/fuse is missing or closed")
-
-
-def squashed(tree: Path, image: Path) -> Path:
-    """The squashfs of a directory, all of it root's."""
-    program = require_program("mksquashfs", "MC0127", "squashfs-tools")
-    options = ["-noappend", "-quiet", "-no-progress", "-all-root", "-comp", "gzip"]
-    subprocess.run([program, tree, image, *options], check=True, capture_output=True)
-    return image
+    """What serves an image."""
+    require_device(fuse)
 
 
 @pytest.fixture(scope="module")

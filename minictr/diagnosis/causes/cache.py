@@ -18,7 +18,9 @@ _STORIES: dict[str, Told] = {
     "MC0120": (
         "the image's root file system is damaged",
         "unsquashfs met data that does not decompress, or fewer files came out than the superblock "
-        "counts. Nothing of it is kept in the cache.",
+        "counts. Nothing of it is kept in the cache. A big image is served at its first launch, "
+        "and runs as far as it can be read: it is unpacked behind that launch, and the next says "
+        "what was found.",
         'cp "$SIF" "$DIRECTORY/image.sif"\n'
         'dd if=/dev/zero of="$DIRECTORY/image.sif" bs=1 seek=500000 count=20000 conv=notrunc\n'
         'minictr exec "$DIRECTORY/image.sif" true',
