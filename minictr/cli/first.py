@@ -21,7 +21,7 @@ from minictr.image.squashfuse import DEVICE, SERVER, closed, commands, find_serv
 from minictr.image.tree import Served, Tree
 from minictr.modules import home_directory
 from minictr.refusal import Refusal
-from minictr.runtime.serve import serve, stop
+from minictr.runtime.serve import end_at_interrupt, serve, stop
 from minictr.runtime.syscalls import CallError
 
 TYPE_CHECKING = False
@@ -45,9 +45,11 @@ def first_tree(request: Request, cache: str, behind: bool) -> Tree:
     later = request.unpack == "background" and "pid" in request.namespaces and is_big(image)
     if image.kind != "directory" and (request.unpack == "never" or later):
         stopped = kept_from_unpacking(image, cache, behind) if later else None
+        catch_interrupts = end_at_interrupt()
         try:
             tree = served(image)
         except Refusal as refusal:
+            catch_interrupts()
             if request.unpack == "never":
                 raise explained(request, refusal) from None
             if refusal.code == "MC0103":

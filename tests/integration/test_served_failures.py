@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from lab.bench import tools
-from ordinary_user import RunAsUser, User
+from ordinary_user import RunAsUser, User, credentials
 from readable import Checkout
 from served_images import require_device, squashed, with_damaged_data, with_damaged_entry
 from skipping import require
@@ -217,3 +219,48 @@ def test_a_server_that_cannot_be_cloned_gets_its_cause(
     assert "[MC0000]" in kernel
     assert "ruled out" in kernel
     assert "fsopen: Operation not permitted" in refused("--refuse", "fsopen")
+
+
+def state(pid: int) -> str:
+    """The letter that proc_pid_stat(5) has for it."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+
+@pytest.mark.parametrize("unpack", ["background", "never"])
+def test_an_interrupt_does_not_wait_for_a_server_that_hangs(
+    user: User,
+    checkout: Checkout,
+    big: Path,
+    cache: Path,
+    directory: Path,
+    descendants: Callable[[int], dict[int, str]],
+    eventually: Wait,
+    nothing_left: None,
+    unpack: str,
+) -> None:
+    program = directory / "bin/squashfuse_ll"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nkill -STOP $$\nexec /usr/bin/squashfuse_ll "$@"\n')
+    program.chmod(0o755)
+    environ = {"PATH": f"{program.parent}:/usr/bin:/bin", "HOME": str(user.home)}
+    launcher = subprocess.Popen(
+        [checkout.program, "exec", "--unpack", unpack, big, "true"],
+        env={**environ, "MINICTR_CACHEDIR": str(cache)},
+        stderr=subprocess.PIPE,
+        **credentials(user),  # type: ignore[call-overload]
+    )
+
+    def stopped() -> bool:
+        return any(state(pid) == "T" for pid in descendants(launcher.pid))
+
+    try:
+        eventually(stopped, "the server has stopped")
+        time.sleep(0.5)  # until the launcher waits for it
+        launcher.send_signal(signal.SIGINT)
+        _, said = launcher.communicate(timeout=5)
+    finally:
+        launcher.kill()
+        launcher.wait()
+    assert launcher.returncode == -signal.SIGINT
+    assert said == b""
+    assert not list(cache.glob("t*/*"))
