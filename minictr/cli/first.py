@@ -17,6 +17,7 @@ from minictr.image.describe import describe
 from minictr.image.open import Image, open_image
 from minictr.image.refusals import printable
 from minictr.image.source import open_source
+from minictr.image.squashfs import all_of_root
 from minictr.image.squashfuse import DEVICE, SERVER, closed, commands, find_server
 from minictr.image.tree import Served, Tree
 from minictr.modules import home_directory
@@ -47,7 +48,7 @@ def first_tree(request: Request, cache: str, behind: bool) -> Tree:
         stopped = kept_from_unpacking(image, cache, behind) if later else None
         catch_interrupts = end_at_interrupt()
         try:
-            tree = served(image)
+            tree, server = served(image, request.unpack == "never")
         except Refusal as refusal:
             catch_interrupts()
             if request.unpack == "never":
@@ -56,7 +57,7 @@ def first_tree(request: Request, cache: str, behind: bool) -> Tree:
                 raise
             messages.say(request, f"unpack: at once, because {refusal.cause}", "verbose")
         else:
-            messages.say(request, f"unpack: {request.unpack}, {SERVER} serves it", "verbose")
+            messages.say(request, f"unpack: {request.unpack}, {server} serves it", "verbose")
             if stopped:
                 warn_of(request, stopped)
             elif behind and later:
@@ -119,8 +120,10 @@ def let_go(tree: Tree) -> str:
     if tree.behind >= 0:
         with contextlib.suppress(BrokenPipeError):  # it found that another one unpacks
             os.write(tree.behind, GO_ON)
-    how = stop(tree.served.server) if tree.served else ""
-    return f"{SERVER}, which served the image, ended by {how}" if how else ""
+    if not tree.served:
+        return ""
+    how = stop(tree.served.server)
+    return f"{tree.served.program}, which served the image, ended by {how}" if how else ""
 
 
 def is_big(image: Image) -> bool:
@@ -128,15 +131,21 @@ def is_big(image: Image) -> bool:
     return image.size > BIG or image.inodes > MANY
 
 
-def served(image: Image) -> Tree:
-    """The tree as a server shows it. Raises Refusal: what keeps us from serving."""
+def served(image: Image, anyhow: bool) -> tuple[Tree, str]:
+    """The tree as a server shows it, and the name of that. Raises Refusal: what keeps us from it.
+
+    anyhow   also where not every file can be shown as the caller's, which it is once unpacked
+    """
     source = open_source(image.path)
     try:
         if source.identity != image.identity:
             from minictr.image.cache import changed
 
             raise changed(image)
-        mounted = started(source.descriptor, image)
+        bare = image.kind == "squashfs"
+        plain = all_of_root(source, image.offset, image.size, bare)
+        ids = "root" if plain else "may" if anyhow else "any"
+        mounted = started(source.descriptor, image, ids)
     finally:
         os.close(source.descriptor)
     try:
@@ -146,13 +155,13 @@ def served(image: Image) -> Tree:
         if isinstance(error, Refusal) and error.code in ABSENT:
             raise unreadable(image, error.cause) from None
         raise
-    return tree.replace(served=mounted)
+    return tree.replace(served=mounted), mounted.program
 
 
-def started(descriptor: int, image: Image) -> Served:
-    """The running server of the image, and its mount. Raises Refusal."""
+def started(descriptor: int, image: Image, ids: str) -> Served:
+    """The running server of the image, and its mount; `ids` as in commands(). Raises Refusal."""
     program = find_server()
-    for command in commands(program, image.offset):
+    for command in commands(program, image.offset, ids):
         try:
             return serve(descriptor, command)
         except CallError as refused:

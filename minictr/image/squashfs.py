@@ -17,6 +17,8 @@ SUPERBLOCK = struct.Struct("<4s4I6H8Q")
 COMPRESSORS = {1: "gzip", 2: "lzma", 3: "lzo", 4: "xz", 5: "lz4", 6: "zstd"}
 SMALLEST_BLOCK, LARGEST_BLOCK = 4096, 1 << 20
 METADATA = 8192  # bytes of a metadata block
+_UNCOMPRESSED = 1 << 15  # in the header of a metadata block, beside its size
+_POINTER, _ONE_ID = struct.Struct("<Q"), struct.Struct("<HI")
 NONE = (1 << 64) - 1  # SQUASHFS_INVALID_BLK: the table is absent
 
 # The last table of a file system is the list of ids or the index of the extended attributes: 16
@@ -88,6 +90,20 @@ def read_superblock(source: Source, offset: int, size: int, bare: bool) -> Super
     _check_tables(source, offset, block)
     _check_length(source, offset, size, block, bare)
     return block
+
+
+def all_of_root(source: Source, offset: int, size: int, bare: bool) -> bool:
+    """Whether no file of the file system belongs to another user or group than root.
+
+    The list of ids has each once; the one that is alone in it cannot be compressed.
+    """
+    block = read_superblock(source, offset, size, bare)
+    if block.no_ids != 1 or block.id_table_start + _POINTER.size > block.bytes_used:
+        return False
+    (place,) = _POINTER.unpack(read(source, offset + block.id_table_start, _POINTER.size))
+    if place + _ONE_ID.size > block.bytes_used:
+        return False
+    return _ONE_ID.unpack(read(source, offset + place, _ONE_ID.size)) == (_UNCOMPRESSED | 4, 0)
 
 
 def _check_form(source: Source, offset: int, block: Superblock) -> None:

@@ -9,34 +9,57 @@ from minictr.image.tree import may
 from minictr.refusal import Refusal
 
 SERVER = "squashfuse_ll"
+SLOW_SERVER = "squashfuse"
+OWNED = "uid=0,gid=0"  # of the namespace that the server is in: the caller's
+KEPT = "kernel_cache,entry_timeout=86400,attr_timeout=86400"  # an image does not change: fuse(8)
 DEVICE = "/dev/fuse"
 PLACES = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"  # behind $PATH
 
 
 def find_server() -> str:
     """The path of squashfuse_ll. Raises Refusal."""
-    path = f"{os.environ.get('PATH', '')}:{PLACES}".strip(":")
-    for directory in path.split(":"):
-        found = f"{directory}/{SERVER}"
-        if directory.startswith("/") and os.path.isfile(found) and may(found, posix.X_OK):
-            return found
+    if found := _find(SERVER):
+        return found
     raise Refusal(
         "MC0140",
         f"{SERVER} is missing, which serves an image without unpacking it",
-        f"no executable {SERVER} in {path}",
+        f"no executable {SERVER} in {_path()}",
         "Leave --unpack never out, or install the package squashfuse.",
     )
 
 
-def commands(program: str, offset: int) -> tuple[tuple[str, ...], ...]:
+def commands(program: str, offset: int, ids: str) -> tuple[tuple[str, ...], ...]:
     """The command lines to be tried in turn, each without image and mount point.
 
+    program  squashfuse_ll
     offset   of the squashfs in the image, in bytes
-    Every file is to be the caller's, as it is once unpacked: releases from 0.2 on can do that, and
-    older ones end at the option. With these, what is not root's in the image belongs to nobody.
+    ids      "root" where all in the image is root's; else "any" has to be the caller's, or "may"
+    Every file is to be the caller's, as it is once unpacked. Releases of squashfuse_ll from 0.2 on
+    can do that, and older ones end at the option; beside them lies squashfuse, which takes it from
+    libfuse in every release, and looks a file up by its whole path: find(1) takes three times as
+    long. Where nothing can, what is not root's in the image belongs to nobody, under "may".
     """
-    options = f"offset={offset}"
-    return tuple((program, "-f", "-o", options + more) for more in (",uid=0,gid=0", ""))
+    where = f"offset={offset}"
+    found = [(program, "-f", "-o", f"{where},{OWNED}")]
+    slow = _find(SLOW_SERVER) if ids != "root" else ""
+    if slow:
+        found.append((slow, "-f", "-o", f"{where},{OWNED},{KEPT}"))
+    if ids != "any":
+        found.append((program, "-f", "-o", where))
+    return tuple(found)
+
+
+def _find(name: str) -> str:
+    """The path of a program that may be executed; "" for none."""
+    for directory in _path().split(":"):
+        found = f"{directory}/{name}"
+        if directory.startswith("/") and os.path.isfile(found) and may(found, posix.X_OK):
+            return found
+    return ""
+
+
+def _path() -> str:
+    return f"{os.environ.get('PATH', '')}:{PLACES}".strip(":")
 
 
 def try_device() -> None:

@@ -18,10 +18,12 @@ class Served(Value):
 
     mount    descriptor of the detached mount
     server   pid of the process that serves it
+    program  what that is called
     """
 
     mount: int
     server: int
+    program: str
 
 
 class Tree(Value):

@@ -66,7 +66,7 @@ class AttachImage(Step):
 def serve(image: int, command: tuple[str, ...]) -> Served:
     """Start `command` as the server of the image open as descriptor `image`.
 
-    command   squashfuse_ll and its options; the image and the mount point are added to it
+    command   the program and its options; the image and the mount point are added to it
     Raises CallError: what was refused on the way, ENOTCONN where the server could not read the
     image. The server ends with the launcher, however that ends.
     """
@@ -89,7 +89,7 @@ def serve(image: int, command: tuple[str, ...]) -> Served:
             posix.close(mount)
         stop(server)
         raise
-    return Served(mount, server)
+    return Served(mount, server, command[0].rpartition("/")[2])
 
 
 def end_at_interrupt() -> Callable[[], None]:

@@ -260,14 +260,15 @@ def test_a_server_that_is_killed_is_told(
     begun: Callable[..., subprocess.Popen[str]],
     big: Path,
     descendants: Callable[[int], dict[int, str]],
+    eventually: Wait,
     unpacked: Callable[[], None],
 ) -> None:
     launcher = begun(big, "echo up; read line; exit 3")
     assert launcher.stdout
     assert launcher.stdout.readline() == "up\n"
-    for pid, name in descendants(launcher.pid).items():
-        if name == "squashfuse_ll":
-            os.kill(pid, signal.SIGKILL)
+    servers = [pid for pid, name in descendants(launcher.pid).items() if name == "squashfuse_ll"]
+    os.kill(servers[0], signal.SIGKILL)
+    eventually(lambda: not running(servers[0]), "the server has ended")
     _, said = launcher.communicate("\n", timeout=20)
     assert launcher.returncode == 3
     assert "squashfuse_ll, which served the image, ended by signal 9, before the command" in said

@@ -226,41 +226,50 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
 
-@pytest.mark.parametrize("unpack", ["background", "never"])
-def test_an_interrupt_does_not_wait_for_a_server_that_hangs(
-    user: User,
-    checkout: Checkout,
-    big: Path,
-    cache: Path,
-    directory: Path,
-    descendants: Callable[[int], dict[int, str]],
-    eventually: Wait,
-    nothing_left: None,
-    unpack: str,
-) -> None:
+@pytest.fixture
+def hanging(
+    user: User, checkout: Checkout, big: Path, cache: Path, directory: Path, nothing_left: None
+) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    """hanging(unpack): a launch whose server stops before it answers; ended after the test."""
     program = directory / "bin/squashfuse_ll"
     program.parent.mkdir()
     program.write_text('#!/bin/sh\nkill -STOP $$\nexec /usr/bin/squashfuse_ll "$@"\n')
     program.chmod(0o755)
     environ = {"PATH": f"{program.parent}:/usr/bin:/bin", "HOME": str(user.home)}
-    launcher = subprocess.Popen(
-        [checkout.program, "exec", "--unpack", unpack, big, "true"],
-        env={**environ, "MINICTR_CACHEDIR": str(cache)},
-        stderr=subprocess.PIPE,
-        **credentials(user),  # type: ignore[call-overload]
-    )
+    started = []
+
+    def launch(unpack: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [checkout.program, "exec", "--unpack", unpack, big, "true"],
+            env={**environ, "MINICTR_CACHEDIR": str(cache)},
+            stderr=subprocess.PIPE,
+            **credentials(user),  # type: ignore[call-overload]
+        )
+        started.append(process)
+        return process
+
+    yield launch
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("unpack", ["background", "never"])
+def test_an_interrupt_does_not_wait_for_a_server_that_hangs(
+    hanging: Callable[[str], subprocess.Popen[bytes]],
+    cache: Path,
+    descendants: Callable[[int], dict[int, str]],
+    eventually: Wait,
+    unpack: str,
+) -> None:
+    launcher = hanging(unpack)
 
     def stopped() -> bool:
         return any(state(pid) == "T" for pid in descendants(launcher.pid))
 
-    try:
-        eventually(stopped, "the server has stopped")
-        time.sleep(0.5)  # until the launcher waits for it
-        launcher.send_signal(signal.SIGINT)
-        _, said = launcher.communicate(timeout=5)
-    finally:
-        launcher.kill()
-        launcher.wait()
-    assert launcher.returncode == -signal.SIGINT
-    assert said == b""
+    eventually(stopped, "the server has stopped")
+    time.sleep(0.5)  # until the launcher waits for it
+    launcher.send_signal(signal.SIGINT)
+    _, said = launcher.communicate(timeout=5)
+    assert (launcher.returncode, said) == (-signal.SIGINT, b"")
     assert not list(cache.glob("t*/*"))

@@ -99,7 +99,8 @@ _STORIES: dict[str, Told] = {
         'hide squashfuse_ll\nrunuser -u "$USER" -- minictr exec --unpack never "$SIF" true',
         "leave --unpack never out, or install the package squashfuse.",
         "apt-get install squashfuse, or what the distribution calls that package.",
-        "fusermount3, which is not needed; squashfuse without _ll, which is not used.",
+        "fusermount3, which is not needed; squashfuse without _ll, which serves an image where an "
+        "old squashfuse_ll could not give its files to the caller.",
         "squashfuse_ll(1).",
     ),
     "MC0141": (
