@@ -273,3 +273,19 @@ def test_an_interrupt_does_not_wait_for_a_server_that_hangs(
     _, said = launcher.communicate(timeout=5)
     assert (launcher.returncode, said) == (-signal.SIGINT, b"")
     assert not list(cache.glob("t*/*"))
+
+
+def test_a_missing_unsquashfs_is_told_until_it_is_there(
+    with_room: Callable[[str, str], list[str]], nothing_left: None
+) -> None:
+    first, again, found, last = with_room(
+        "64m",
+        'places=$(for p in /usr/local/bin /usr/bin /bin; do ls "$p/unsquashfs"; done 2>/dev/null)\n'
+        'for p in $places; do mount --bind /dev/null "$p"; done\n'
+        'launch exec "$IMAGE" echo first; settled; launch exec "$IMAGE" true\n'
+        'for p in $places; do umount "$p"; done\n'
+        'launch exec "$IMAGE" echo found; until [ -e "$at"/trees/* ]; do sleep 0.1; done; settled\n'
+        'launch -v exec "$IMAGE" true | grep -c serves || true',
+    )
+    assert (first, found, last) == ("first", "found", "0")
+    assert "unsquashfs is missing, which unpacks the image [MC0118]" in again
