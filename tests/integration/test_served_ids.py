@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from ordinary_user import RunAsUser, User
 from readable import Checkout
-from served_images import squashed, usable_device
+from served_images import require_device, squashed
 from skipping import require, require_program
 from small_images import make_image
 from unpacker import can_mount
@@ -26,10 +26,9 @@ WITHOUT = 'while [ "$1" != -- ]; do mount --bind /dev/null "$1"; shift; done; sh
 
 
 @pytest.fixture(scope="module", autouse=True)
-def device() -> Iterator[None]:
+def device(fuse: bool) -> None:
     """What serves an image."""
-    with usable_device():
-        yield
+    require_device(fuse)
 
 
 @pytest.fixture(scope="module")
