@@ -137,9 +137,8 @@ def _served(request: Request, tree: Tree) -> None:
     """End what served the image to this launch alone; what unpacks it behind may go on."""
     from minictr.cli.first import let_go
 
-    how = let_go(tree)
-    if how:
-        messages.warn(request, f"{how}, before the command did")
+    if text := let_go(tree):
+        messages.warn(request, text)
 
 
 def _refused(request: Request, refusal: Refusal) -> int:

@@ -22,7 +22,7 @@ from minictr.image.squashfuse import DEVICE, SERVER, closed, commands, find_serv
 from minictr.image.tree import Served, Tree
 from minictr.modules import home_directory
 from minictr.refusal import Refusal
-from minictr.runtime.serve import end_at_interrupt, serve, stop
+from minictr.runtime.serve import end_at_interrupt, ended, serve, stop
 from minictr.runtime.syscalls import CallError
 
 TYPE_CHECKING = False
@@ -115,15 +115,20 @@ def make_room(request: Request, cache: str, tree: Tree) -> None:
 def let_go(tree: Tree) -> str:
     """End the server after the launch, and let go on what unpacks behind it.
 
-    Gives words where the server had ended before; the command then read errors.
+    Gives words where the server had ended before, when the command read errors; and where it does
+    not end.
     """
     if tree.behind >= 0:
         with contextlib.suppress(BrokenPipeError):  # it found that another one unpacks
             os.write(tree.behind, GO_ON)
     if not tree.served:
         return ""
-    how = stop(tree.served.server)
-    return f"{tree.served.program}, which served the image, ended by {how}" if how else ""
+    who = f"{tree.served.program}, which served the image,"
+    if how := ended(tree.served.server):
+        return f"{who} ended by {how}, before the command did"
+    if not stop(tree.served.server):
+        return f"{who} was killed and has not ended yet: pid {tree.served.server}"
+    return ""
 
 
 def is_big(image: Image) -> bool:

@@ -15,6 +15,7 @@ import _signal
 import _socket
 import marshal
 import posix
+import time
 
 from minictr.image.squashfuse import DEVICE
 from minictr.image.tree import Served
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _IMAGE = "/image"
 _MESSAGE = 65536
 _SIGINT, _SIGKILL = 2, 9
+_FIRST_PAUSE, _LAST_PAUSE = 0.0005, 1.0  # seconds, between looks at a server that was killed
 # One number on every architecture: asm-generic/unistd.h. All of Linux 5.2.
 _SYS_move_mount, _SYS_fsopen, _SYS_fsconfig, _SYS_fsmount = 429, 430, 431, 432
 _AT_FDCWD, _MOVE_MOUNT_F_EMPTY_PATH, _CLOEXEC = -100, 4, 1
@@ -108,15 +110,28 @@ def end_at_interrupt() -> Callable[[], None]:
     return catch_again
 
 
-def stop(server: int) -> str:
-    """End a server, and wait until it has ended; how it had ended before, "" where it had not."""
-    ended, status = posix.waitpid(server, posix.WNOHANG)
-    if ended:
-        code = posix.waitstatus_to_exitcode(status)
-        return f"status {code}" if code >= 0 else f"signal {-code}"
+def ended(server: int) -> str:
+    """How a server has ended: "status 1", "signal 9"; "" where it has not."""
+    pid, status = posix.waitpid(server, posix.WNOHANG)
+    if not pid:
+        return ""
+    code = posix.waitstatus_to_exitcode(status)
+    return f"status {code}" if code >= 0 else f"signal {-code}"
+
+
+def stop(server: int) -> bool:
+    """End a server, and wait until it has ended; False where it has not in a few seconds.
+
+    One that waits in the kernel, for a disk that does not answer, ends when that does.
+    """
     posix.kill(server, _SIGKILL)
-    posix.waitpid(server, 0)
-    return ""
+    pause = _FIRST_PAUSE
+    while not posix.waitpid(server, posix.WNOHANG)[0]:
+        if pause > _LAST_PAUSE:
+            return False
+        time.sleep(pause)
+        pause *= 1.5
+    return True
 
 
 def _mounted(ours: _socket.socket) -> int:

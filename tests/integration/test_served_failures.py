@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import random
-import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lab.bench import tools
-from ordinary_user import RunAsUser, User, credentials
+from ordinary_user import RunAsUser, User
 from readable import Checkout
 from served_images import require_device, squashed, with_damaged_data, with_damaged_entry
 from skipping import require
@@ -198,81 +195,6 @@ def test_a_disk_without_room_for_a_note_is_told_at_once(
     assert "no space is left for the cache directory" in said
     assert "[MC0121]" in said
     assert ran == "ran"
-
-
-def test_a_server_that_cannot_be_cloned_gets_its_cause(
-    run_as_user: RunAsUser, checkout: Checkout, big: Path, cache: Path, nothing_left: None
-) -> None:
-    filtered = tools(checkout.root) / "filtered"
-    environ = {"MINICTR_CACHEDIR": str(cache)}
-
-    def refused(*rules: str) -> str:
-        words = [filtered, *rules, "--", checkout.program, "exec", "--unpack", "never", big, "true"]
-        done = run_as_user(words, env=environ)
-        assert done.returncode == 125
-        return done.stderr
-
-    assert "squashfuse_ll cannot serve" in refused("--refuse", "clone:user")
-    assert "refuses clone(2) with CLONE_NEWUSER [MC0204]" in refused("--refuse", "clone:user")
-    assert "refuses capset(2) [MC0506]" in refused("--refuse", "capset")
-    kernel = refused("--refuse", "clone:user", "--errno", "EINVAL")  # as the kernel's would be
-    assert "[MC0000]" in kernel
-    assert "ruled out" in kernel
-    assert "fsopen: Operation not permitted" in refused("--refuse", "fsopen")
-
-
-def state(pid: int) -> str:
-    """The letter that proc_pid_stat(5) has for it."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
-
-
-@pytest.fixture
-def hanging(
-    user: User, checkout: Checkout, big: Path, cache: Path, directory: Path, nothing_left: None
-) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
-    """hanging(unpack): a launch whose server stops before it answers; ended after the test."""
-    program = directory / "bin/squashfuse_ll"
-    program.parent.mkdir()
-    program.write_text('#!/bin/sh\nkill -STOP $$\nexec /usr/bin/squashfuse_ll "$@"\n')
-    program.chmod(0o755)
-    environ = {"PATH": f"{program.parent}:/usr/bin:/bin", "HOME": str(user.home)}
-    started = []
-
-    def launch(unpack: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [checkout.program, "exec", "--unpack", unpack, big, "true"],
-            env={**environ, "MINICTR_CACHEDIR": str(cache)},
-            stderr=subprocess.PIPE,
-            **credentials(user),  # type: ignore[call-overload]
-        )
-        started.append(process)
-        return process
-
-    yield launch
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-@pytest.mark.parametrize("unpack", ["background", "never"])
-def test_an_interrupt_does_not_wait_for_a_server_that_hangs(
-    hanging: Callable[[str], subprocess.Popen[bytes]],
-    cache: Path,
-    descendants: Callable[[int], dict[int, str]],
-    eventually: Wait,
-    unpack: str,
-) -> None:
-    launcher = hanging(unpack)
-
-    def stopped() -> bool:
-        return any(state(pid) == "T" for pid in descendants(launcher.pid))
-
-    eventually(stopped, "the server has stopped")
-    time.sleep(0.5)  # until the launcher waits for it
-    launcher.send_signal(signal.SIGINT)
-    _, said = launcher.communicate(timeout=5)
-    assert (launcher.returncode, said) == (-signal.SIGINT, b"")
-    assert not list(cache.glob("t*/*"))
 
 
 def test_a_missing_unsquashfs_is_told_until_it_is_there(
