@@ -40,11 +40,13 @@ def profile(script: str) -> str:
 def start_script(program: str) -> str:
     """The file that was executed, links followed: AppArmor attaches a profile by its path.
 
-    The start script gives the package's directory as BIN/../..., where BIN is its own. One that
-    names its interpreter (`minictr drop-in`) is found on PATH. "" for `python3 -m minictr`.
+    The kernel hands one that names its interpreter to that: execve(2). The shell script gives the
+    package's directory as BIN/../..., where BIN is its own. "" for `python3 -m minictr`.
     """
     if sys.argv[0] != "-c":
         return ""
+    if sys.orig_argv[1:2] == ["-ISXutf8"]:
+        return canonical(sys.orig_argv[2])
     places = [word.partition("/../") for word in sys.argv[1:3]]
     own = [f"{place}/{name}" for place, up, _ in places if up for name in (program, "minictr")]
     path = posix.environ.get(b"PATH", b"").decode("utf-8", "surrogateescape")

@@ -14,7 +14,7 @@ import pytest
 from lab.bench import tools
 from ordinary_user import RunAsUser, User, credentials
 from readable import Checkout
-from served_images import squashed, usable_device
+from served_images import require_device, squashed
 from skipping import require
 from small_images import make_image
 
@@ -24,10 +24,9 @@ Wait = Callable[..., None]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def device() -> Iterator[None]:
+def device(fuse: bool) -> None:
     """What serves an image."""
-    with usable_device():
-        yield
+    require_device(fuse)
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,12 @@ def make_prefix(scratch: Path) -> Path:
     site.mkdir(parents=True)
     for name in ("bin", "lib"):
         (prefix / name).mkdir(exist_ok=True)
-    shutil.copy(PROJECT / "scripts/minictr", prefix / "bin/minictr")
+    sys.path.insert(0, str(PROJECT))
+    from minictr.scripts import installed_script, script_for
+
+    script = prefix / "bin/minictr"
+    script.write_text(installed_script((PROJECT / "scripts/minictr").read_text()))
+    script.chmod(0o755)
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PROJECT / "minictr", site / "minictr", ignore=ignore)
     for name in PURE:
@@ -63,9 +68,6 @@ def make_prefix(scratch: Path) -> Path:
     for file in SQUASHFS:
         shutil.copy(debian("squashfs-tools") / "usr" / file, prefix / file.split("/")[0])
     drop_in = prefix / "bin/singularity"
-    sys.path.insert(0, str(PROJECT))
-    from minictr.scripts import script_for
-
     there = f"/usr/local/lib/{PYTHON}/dist-packages"
     drop_in.write_text(script_for("singularity", f"/usr/bin/{PYTHON}", there, there))
     drop_in.chmod(0o755)
