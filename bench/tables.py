@@ -69,6 +69,31 @@ def launch(kept: Results) -> str:
     return section("One launch", kept, words, shown, table(head, rows))
 
 
+def stages(kept: Results) -> str:
+    """Where the time of a launch goes."""
+    whole = {label: median(taken) for label, taken in kept["whole"].items()}
+    bare = whole.pop("bare interpreter")
+    each = {
+        label: {stage: median(taken) for stage, taken in found.items()}
+        for label, found in kept["milliseconds"].items()
+    }
+    rows = [
+        (stage, *(f"{found[stage]:.2f}" for found in each.values()))
+        for stage in next(iter(each.values()))
+    ]
+    script = (f"{whole[label] - sum(found.values()):.2f}" for label, found in each.items())
+    total = (f"{taken:.2f} ({taken / bare:.2f} times)" for taken in whole.values())
+    rows += [(REST, *script), ("**the whole launch**", *total)]
+    words = STAGES.format(bare)
+    return section("Where a launch's time goes", kept, words, table(("until", *each), rows))
+
+
+REST = "*the start script's own lines; what noting the moments adds is taken off*"
+STAGES = """Milliseconds from the stage before. The bare interpreter takes {:.2f} ms in this run;
+much of that is tidying up at its end, which a launch leaves out.
+"""
+
+
 def parallel(kept: Results) -> str:
     """Many launches at once, and containers that stay."""
     rows = kept["launches"]
@@ -180,4 +205,11 @@ def cell(taken: list[float]) -> str:
     return number(median(taken)) if taken else ""
 
 
-SECTIONS = {"launch": launch, "big": big, "parallel": parallel, "memory": memory, "calls": calls}
+SECTIONS = {
+    "launch": launch,
+    "stages": stages,
+    "big": big,
+    "parallel": parallel,
+    "memory": memory,
+    "calls": calls,
+}
