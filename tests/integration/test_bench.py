@@ -71,6 +71,17 @@ def test_root_is_asked_for_an_ordinary_user(checkout: Checkout) -> None:
     )
 
 
+def test_every_stage_of_a_launch_is_timed(bench: Bench, directory: Path) -> None:
+    file = directory / "results.json"
+    done = bench("--short", "--json", file, of="stages")
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads(file.read_text())
+    for label, stages in results["milliseconds"].items():
+        assert len(stages) == 12
+        assert all(taken > 0 for each in stages.values() for taken in each)
+        assert sum(map(min, stages.values())) < max(results["whole"][label]) * 2
+
+
 def test_launches_side_by_side_succeed_and_leave_nothing(bench: Bench, directory: Path) -> None:
     file = directory / "results.json"
     done = bench("--rounds", "32", "--json", file, of="parallel")
