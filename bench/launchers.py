@@ -13,6 +13,7 @@ from typing import NamedTuple
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
+from bundle import bundle  # noqa: E402
 from stopwatch import Command  # noqa: E402
 
 from minictr.image.index import find  # noqa: E402
@@ -23,6 +24,7 @@ SINGLE, HELPERS = "minictr, one id", "minictr, newuidmap"
 STAND_IN = "minictr as apptainer"  # what a client calls that takes it for apptainer
 APPTAINER = "apptainer, the SIF"
 BWRAP, CH_RUN = "bwrap, the tree", "ch-run, the SquashFS"
+CRUN = "crun, a bundle of the tree"
 
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts")
@@ -207,9 +209,11 @@ def peer_commands(image: Path, scratch: Path, environ: dict[str, str]) -> dict[s
         whole.seek(found.offset)
         squashfs.write_bytes(whole.read(found.size))
     bound = ("--ro-bind", tree.root, "/", "--proc", "/proc", "--dev", "/dev")
+    crun = shutil.which("crun", path=PATH) or "crun"
     argvs = {
         BWRAP: ("bwrap", *NAMESPACES, *bound, "true"),
         "ch-run, the tree": ("ch-run", tree.root, "--", "true"),
+        CRUN: bundle(crun, tree.root, scratch / "bundle", environ) if "/" in crun else (crun,),
         CH_RUN: ("ch-run", str(squashfs), "--", "true"),
         APPTAINER: ("apptainer", "exec", str(image), "true"),
     }

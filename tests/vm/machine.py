@@ -52,6 +52,7 @@ def make_prefix(scratch: Path) -> Path:
     sys.path.insert(0, str(PROJECT))
     from minictr.scripts import installed_script, script_for
 
+    shutil.copy(PROJECT / "scripts/minictr", prefix / "bin/minictr-shell")
     script = prefix / "bin/minictr"
     script.write_text(installed_script((PROJECT / "scripts/minictr").read_text()))
     script.chmod(0o755)
