@@ -17,11 +17,11 @@ PYTHON = "/usr/bin/python3"
 BARE = [PYTHON, "-X", "utf8", "-I", "-S"]
 
 # Beyond what the bare interpreter does; a little above what a launch took when these were written
-# (47 modules with Python 3.11 and 3.14; 636 calls with 3.11). Whoever needs one more
+# (43 modules and 573 calls with Python 3.11). Whoever needs one more
 # measures first what it costs (bench/launch), then counts the bound up by that, and says why in the
 # message of the change.
-MODULES = 49
-CALLS = 680
+MODULES = 45
+CALLS = 620
 
 Launch = Callable[..., str]
 
