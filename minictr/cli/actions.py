@@ -62,6 +62,10 @@ def tree_of(request: Request, cache: str, behind: bool = True) -> Tree:
     """
     tree = index.find(request.image, cache)
     if tree is None:
+        from minictr.image.directory import directory_tree
+
+        tree = directory_tree(real(request.image))
+    if tree is None:
         from minictr.cli.first import first_tree
 
         return first_tree(request, cache, behind)

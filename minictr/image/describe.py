@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import posix
 
-from minictr.image.lookup import denied, explain
 from minictr.image.tree import Tree, kind_of, may, resolve
 
 ENVIRONMENT = "/.singularity.d/env"
@@ -46,6 +43,8 @@ def describe(root: str, kind: str, name: str) -> Tree:
         scripts = tuple((path, text) for path, text in sources(root) if has_effect(text))
         return Tree(root, kind, name, runscript(root), executable(root, "/bin/sh"), scripts)
     except OSError as error:
+        from minictr.image.lookup import explain
+
         raise explain(error.filename or root, "open(2)", error) from error
 
 
@@ -70,8 +69,8 @@ def sources(root: str) -> list[tuple[str, str]]:
     Images of Singularity 2.2 and older have one script, /environment.
     """
     if kind_of(root, ENVIRONMENT) == "directory":
-        names = sorted(os.listdir(os.fsencode(resolve(root, ENVIRONMENT))))  # bytes: the C locale
-        found = [f"{ENVIRONMENT}/{os.fsdecode(name)}" for name in names if is_script(name)]
+        names = sorted(posix.listdir(encoded(resolve(root, ENVIRONMENT))))  # bytes: the C locale
+        found = [f"{ENVIRONMENT}/{decoded(name)}" for name in names if is_script(name)]
     else:
         found = ["/environment"]
     return [(path, read(root, path)) for path in found if kind_of(root, path) == "file"]
@@ -85,7 +84,19 @@ def is_script(name: bytes) -> bool:
 def has_effect(text: str) -> bool:
     """Whether a script does anything that the launcher does not do itself."""
     words = commands(text)
-    return bool(words) and hashlib.sha256(encoded(words)).hexdigest() not in BUILT_IN
+    return bool(words) and sha256(encoded(words)) not in BUILT_IN
+
+
+def sha256(data: bytes) -> str:
+    """The digest in hexadecimal, by what lies below hashlib: that loads OpenSSL, for 5 ms."""
+    for module in ("_sha2", "_sha256"):  # since and before Python 3.12
+        try:
+            return str(__import__(module).sha256(data).hexdigest())
+        except ImportError:  # an interpreter that was built without
+            continue
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()
 
 
 def commands(text: str) -> str:
@@ -98,12 +109,19 @@ def read(root: str, path: str) -> str:
     """The text of a file of the image; bytes that are not UTF-8 become surrogates."""
     found = resolve(root, path)
     if not may(found, posix.R_OK):
+        from minictr.image.lookup import denied
+
         raise denied(path, found, posix.R_OK)
     with open(found, "rb") as file:
         text = file.read(LONGEST + 1)
     if len(text) > LONGEST:
         return TOO_LONG
-    return text.decode("utf-8", "surrogateescape")
+    return decoded(text)
+
+
+def decoded(data: bytes) -> str:
+    """The text of bytes; those that are not UTF-8 become surrogates."""
+    return data.decode("utf-8", "surrogateescape")
 
 
 def encoded(text: str) -> bytes:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ordinary_user import RunAsUser
+from ordinary_user import RunAsUser, User
 from readable import Checkout
 from skipping import require, require_program
+from small_images import make_image
 
 from minictr.scripts import CODE
 
@@ -80,3 +81,17 @@ def test_the_system_calls_that_a_launch_makes(
 def total(file: Path) -> int:
     """The number of calls in the last line of `strace -c`."""
     return int(file.read_text().splitlines()[-1].split()[3])
+
+
+def test_a_directory_costs_a_launch_as_little_as_an_image_in_the_cache(
+    launch: Launch, run_as_user: RunAsUser, checkout: Checkout, user: User, directory: Path
+) -> None:
+    """Nothing that unpacks or serves is imported for it, so its modules are kept as well."""
+    tree = make_image(directory / "tree", user)
+    where = [str(checkout.root), str(checkout.site), "minictr"]
+    command = [*BARE, "-X", "importtime", "-c", CODE, *where, "exec", "--trace", tree, "true"]
+    for _ in range(2):
+        done = run_as_user(command, env={"MINICTR_CACHEDIR": str(directory)})
+        assert done.returncode == 0, done.stderr
+    dear = {"os", "subprocess", "hashlib", "minictr.image.cache", "minictr.image.open"}
+    assert not imported(done.stderr) & dear

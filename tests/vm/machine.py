@@ -49,13 +49,7 @@ def make_prefix(scratch: Path) -> Path:
     site.mkdir(parents=True)
     for name in ("bin", "lib"):
         (prefix / name).mkdir(exist_ok=True)
-    sys.path.insert(0, str(PROJECT))
-    from minictr.scripts import installed_script, script_for
-
-    shutil.copy(PROJECT / "scripts/minictr", prefix / "bin/minictr-shell")
-    script = prefix / "bin/minictr"
-    script.write_text(installed_script((PROJECT / "scripts/minictr").read_text()))
-    script.chmod(0o755)
+    write_scripts(prefix / "bin")
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PROJECT / "minictr", site / "minictr", ignore=ignore)
     for name in PURE:
@@ -68,12 +62,25 @@ def make_prefix(scratch: Path) -> Path:
         shutil.copy(extension, site)
     for file in SQUASHFS:
         shutil.copy(debian("squashfs-tools") / "usr" / file, prefix / file.split("/")[0])
-    drop_in = prefix / "bin/singularity"
-    there = f"/usr/local/lib/{PYTHON}/dist-packages"
-    drop_in.write_text(script_for("singularity", f"/usr/bin/{PYTHON}", there, there))
-    drop_in.chmod(0o755)
     compile_modules(site)
     return prefix
+
+
+def write_scripts(programs: Path) -> None:
+    """What pip installs there, the shell script that it takes elsewhere, what drop-in writes."""
+    sys.path.insert(0, str(PROJECT))
+    from minictr.scripts import installed_script, script_for
+
+    shell = (PROJECT / "scripts/minictr").read_text()
+    there = f"/usr/local/lib/{PYTHON}/dist-packages"
+    texts = {
+        "minictr": installed_script(shell),
+        "minictr-shell": shell,
+        "singularity": script_for("singularity", f"/usr/bin/{PYTHON}", there, there),
+    }
+    for name, text in texts.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
 
 
 def compile_modules(site: Path) -> None:
