@@ -24,13 +24,17 @@ if TYPE_CHECKING:
     # (name, whether it is a package, its file, mtime_ns and size of that, its code; that of a
     # module which only some launches need as marshal(3) writes it; b"" for an extension module)
     Kept: TypeAlias = tuple[str, bool, str, int, int, CodeType | bytes]
+    Form: TypeAlias = tuple[bytes, int, str, str]  # form_of()
 
 # What a launch imports from beside the package; all else is built into the interpreter.
 BESIDE = ("_ctypes",)
 # Every launch runs what is imported up to this module; what comes later only some launches need.
 LAST = "minictr.cli.actions"
-# Imported by a launch that unpacked an image, compiled a profile or failed: not worth keeping.
-UNUSUAL = ("minictr.image.cache", "minictr.runtime.profile", "minictr.diagnosis")
+# Imported by a launch that unpacked an image, compiled a profile, parsed a configuration file or
+# failed: not worth keeping.
+UNUSUAL = ("minictr.image.cache", "minictr.runtime.profile", "minictr.toml", "minictr.diagnosis")
+# What may have been imported before anybody looks.
+BEFORE = ("minictr", "minictr.modules", "minictr.start", "minictr.__main__")
 
 
 def cache_directory(environ: dict[str, str]) -> str:
@@ -69,22 +73,24 @@ class KeptModules:
 
     kept    what the file holds, in the order in which it can be run
     found   what had to be searched for: the file is to be written again
-    form    the interpreter's magic number and the mtime_ns of this very file, which wrote the file
+    form    what the file has to begin with: form_of()
+    partly  whether more than BEFORE was imported unseen: what would be kept leans on it
     """
 
-    def __init__(self, path: str, mtime_ns: int) -> None:
+    def __init__(self, path: str, form: "Form") -> None:
         self.path = path
-        self.form = (MAGIC_NUMBER, mtime_ns)
-        self.kept = read(path, self.form)
-        # The package itself may have been imported before anybody looked.
-        self.found = [] if self.kept else [name for name in ("minictr",) if name in sys.modules]
+        self.form = form
+        self.kept = read(path, form)
+        unseen = [] if self.kept else [name for name in sys.modules if of_the_package(name)]
+        self.partly = not all(name in BEFORE for name in unseen)
+        self.found = [name for name in unseen if name == "minictr"]
 
     @classmethod
     def of(cls, environ: "dict[str, str]") -> "KeptModules":
         """Load what this Python's launches need of this package, and serve what is left."""
         here = posix.stat(__file__)
         name = f"{sys.implementation.cache_tag}-{here.st_dev:x}-{here.st_ino:x}"
-        modules = cls(f"{cache_directory(environ)}/code/{name}", here.st_mtime_ns)
+        modules = cls(f"{cache_directory(environ)}/code/{name}", form_of(here))
         if LAST in modules.kept:
             for record in modules.kept.values():
                 load(record, modules)
@@ -127,25 +133,45 @@ class KeptModules:
 
     def save(self) -> None:
         """Write the file again when something was missing, where there is a cache to write to."""
-        if not self.found or not sys.modules.keys().isdisjoint(UNUSUAL):
+        if not self.found or self.partly or not sys.modules.keys().isdisjoint(UNUSUAL):
             return
         if LAST not in sys.modules:  # a command line that was refused: no launch can run these
             return
-        every = LAST not in self.kept
-        found = []
-        for name in self.found:
-            found.append(compiled(name, whole=every))
-            every = every and name != LAST
-        kept = [*self.kept.values(), *found]
         try:
+            kept = [*self.kept.values(), *self.added()]
             write(self.path, marshal.dumps((self.form, kept), marshal.version))
-        except (OSError, ValueError):  # no cache yet, a full disk: the next launch tries again
-            return
+        except Exception:  # no cache yet, a full disk, a package that was replaced meanwhile: the
+            return  # next launch tries again, and this one has its payload's status to tell
+
+    def added(self) -> "list[Kept]":
+        """What is to be kept of all that had to be searched for."""
+        every = LAST not in self.kept
+        added = []
+        for name in tuple(self.found):  # compiling finds compact.py
+            added.append(compiled(name, whole=every))
+            every = every and name != LAST
+        return added
+
+
+def form_of(here: posix.stat_result) -> "Form":
+    """What tells whether a file was written by this code, for this interpreter and this package.
+
+    The magic number is that of a minor version, and an extension module belongs to one build. The
+    file is named by the inode of this one, which two packages may share: hard links.
+
+    here    the status of this very file
+    """
+    return MAGIC_NUMBER, here.st_mtime_ns, sys.version, __file__ if here.st_nlink > 1 else ""
+
+
+def of_the_package(name: str) -> bool:
+    """Whether a module is one of this package."""
+    return name.partition(".")[0] == "minictr"
 
 
 def wanted(name: str) -> bool:
     """Whether a module is one that is kept."""
-    return name.partition(".")[0] == "minictr" or name in BESIDE
+    return of_the_package(name) or name in BESIDE
 
 
 def load(record: "Kept", loader: KeptModules) -> None:
@@ -197,7 +223,7 @@ def compiled(name: str, whole: bool) -> "Kept":
     return name, package, origin, status.st_mtime_ns, status.st_size, code
 
 
-def read(path: str, form: tuple[bytes, int]) -> "dict[str, Kept]":
+def read(path: str, form: "Form") -> "dict[str, Kept]":
     """What the file holds; nothing where it is not there, not ours alone, damaged or stale."""
     try:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
@@ -241,11 +267,12 @@ def write(path: str, content: bytes) -> None:
     temporary = f"{path}.{posix.getpid()}"
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
     descriptor = posix.open(temporary, flags, 0o600)
+    complete = False
     try:
         complete = posix.write(descriptor, content) == len(content)
     finally:
         posix.close(descriptor)
+        if not complete:
+            posix.unlink(temporary)
     if complete:
         posix.rename(temporary, path)
-    else:
-        posix.unlink(temporary)

@@ -138,9 +138,13 @@ def begin(launches: bool) -> dict[str, str]:
         take_standard_descriptors()
         block = read_whole("/proc/self/environ")
     except OSError as error:
+        before = set(sys.modules)
         from minictr.unready import environment_block
 
         block = environment_block(error, launches)
+        for name in sys.modules.keys() - before:  # imported where kept_modules() does not see it
+            if name.startswith("minictr."):
+                del sys.modules[name]
     return environment(block.decode("utf-8", "surrogateescape"))
 
 

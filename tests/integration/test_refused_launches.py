@@ -71,24 +71,46 @@ def test_what_launches_nothing_works_without_proc(
     assert "MC0101" in done.stdout
 
 
-def test_an_interpreter_that_the_caller_may_not_read_is_no_obstacle(
-    user: User, checkout: Checkout, image: Path, warm: Path, directory: Path, nothing_left: None
-) -> None:
-    """Such a process is not dumpable, and its files in /proc are root's."""
+@pytest.fixture
+def unreadably(user: User, checkout: Checkout, directory: Path) -> Sh:
+    """Runs minictr by an interpreter that the caller may not read.
+
+    Such a process is not dumpable, and its files in /proc are root's.
+    """
     require(os.geteuid() == 0, "ROOT", "only root can cover the interpreter by another")
     python, closed = os.path.realpath(sys.executable), directory / "python"
     shutil.copy(python, closed)
     closed.chmod(0o711)
-    covered = f"mount --bind {closed} {python}; exec runuser -u {user.name} -- $0 exec {image} env"
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", covered, checkout.program],
-        env={"PATH": os.environ["PATH"], "MINICTR_CACHEDIR": str(warm), "MINE": "1"},
-        capture_output=True,
-        text=True,
-    )
+    covered = f'mount --bind {closed} {python}; exec runuser -u {user.name} -- "$0" "$@"'
+
+    def run(*arguments: str | Path, cache: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["unshare", "--mount", "sh", "-c", covered, checkout.program, *arguments],
+            env={"PATH": os.environ["PATH"], "MINICTR_CACHEDIR": str(cache), "MINE": "1"},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def test_an_interpreter_that_the_caller_may_not_read_is_no_obstacle(
+    unreadably: Sh, image: Path, warm: Path, nothing_left: None
+) -> None:
+    done = unreadably("exec", image, "env", cache=warm)
     assert done.returncode == 0, done.stderr
     assert "MINE=1" in done.stdout
     assert "LC_CTYPE" not in done.stdout
+
+
+def test_what_such_an_interpreter_keeps_serves_another(
+    unreadably: Sh, minictr: Sh, sif: Path, cache: Path
+) -> None:
+    for _ in range(2):  # the first unpacks, and keeps nothing
+        assert unreadably("exec", sif, "true", cache=cache).returncode == 0
+    assert list((cache / "code").iterdir())
+    done = minictr("exec", sif, "true", env={"MINICTR_CACHEDIR": str(cache)})
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("blocks", [0, 4])

@@ -75,6 +75,64 @@ def test_what_a_refused_command_line_imported_is_not_kept(package: Package) -> N
     assert not (package.cache / "code").exists()
 
 
+def test_what_leans_on_a_module_imported_before_is_not_kept(package: Package) -> None:
+    (package.path / "minictr/refusal.py").write_text("WORD = 'refused'\n")
+    (package.path / "minictr/cli/actions.py").write_text("from minictr.refusal import WORD\n")
+    early = PROGRAM.replace("from minictr.modules", "import minictr.refusal\nfrom minictr.modules")
+    command = [sys.executable, "-I", "-S", "-c", early, package.path, package.cache]
+    subprocess.run(command, check=True)
+    assert package.run() == ["refused", "SourceFileLoader"]
+    assert package.run() == ["refused", "KeptModules"]
+
+
+def test_a_package_that_is_replaced_meanwhile_does_not_end_the_launch(package: Package) -> None:
+    for replaced in ("compact.py", "cli/actions.py"):
+        program = PROGRAM.replace("kept.save()", "import os; os.unlink(sys.argv[3]); kept.save()")
+        path = package.path / "minictr" / replaced
+        text = path.read_bytes()
+        command = [sys.executable, "-I", "-S", "-c", program, package.path, package.cache, path]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.stdout == "first SourceFileLoader\n", done.stderr
+        assert not (package.cache / "code").exists()
+        path.write_bytes(text)
+
+
+def test_a_copy_by_hard_links_has_modules_of_its_own(package: Package, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    copy = Package(tmp_path / "copy")
+    for name in ("modules.py", "compact.py"):
+        (copy.path / "minictr" / name).unlink()
+        (copy.path / "minictr" / name).hardlink_to(package.path / "minictr" / name)
+    copy.cache = package.cache
+    copy.say("copied")
+    package.run()
+    assert package.run() == ["first", "KeptModules"]
+    assert copy.run() == ["copied", "SourceFileLoader"]
+
+
+def test_a_build_of_python_gets_no_extension_module_of_another(package: Package) -> None:
+    package.run()
+    program = PROGRAM.replace("kept =", "sys.version += ' (another build)'\nkept =")
+    command = [sys.executable, "-I", "-S", "-c", program, package.path, package.cache]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "first SourceFileLoader\n"
+
+
+def test_what_parses_a_configuration_is_not_run_by_every_launch(package: Package) -> None:
+    (package.path / "minictr/toml.py").touch()
+    (package.path / "minictr/cli/actions.py").write_text("import minictr.toml\nWORD = 'first'\n")
+    package.run()
+    assert not (package.cache / "code").exists()
+
+
+def test_a_disk_that_is_full_leaves_nothing_behind(package: Package) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); kept.save()"
+    program = PROGRAM.replace("kept.save()", limit)
+    command = [sys.executable, "-I", "-S", "-c", program, package.path, package.cache]
+    subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    assert list((package.cache / "code").iterdir()) == []
+
+
 def test_a_file_that_others_can_write_is_not_read(package: Package) -> None:
     package.run()
     package.file().chmod(0o602)
@@ -99,6 +157,11 @@ def test_nothing_is_written_into_a_cache_that_others_can_write(package: Package)
     package.cache.chmod(0o777)
     package.run()
     assert not (package.cache / "code").exists()
+
+
+def test_what_compiles_is_not_kept(package: Package) -> None:
+    package.run()
+    assert b"minictr/compact.py" not in package.file().read_bytes()
 
 
 def test_nothing_but_the_whole_file_is_left(package: Package) -> None:
