@@ -145,6 +145,8 @@ def parse(path: str, text: str) -> Values:
             raise Refusal("request", f"{place}: {why}" if key in REFUSALS else f"{place} {why}")
         if not fits(kind, value):
             raise Refusal("request", f"{place} takes {EXPECTED[kind]}")
+        if holds_nul(value):
+            raise Refusal("request", f"{place} has a NUL byte, which ends any text of the kernel's")
         values[key] = [value] if kind in ("list", "array") and isinstance(value, str) else value  # type: ignore[assignment]
     return values
 
@@ -160,6 +162,15 @@ def fits(kind: str, value: object) -> bool:
     if kind in ("list", "array") and isinstance(value, list):
         return all(isinstance(each, str) for each in value)
     return isinstance(value, str)
+
+
+def holds_nul(value: object) -> bool:
+    """Whether a NUL byte stands in a text: TOML can name one, a command line cannot."""
+    if isinstance(value, dict):
+        return any(holds_nul(each) for pair in value.items() for each in pair)
+    if isinstance(value, list):
+        return any(holds_nul(each) for each in value)
+    return isinstance(value, str) and "\0" in value
 
 
 def line_of(key: str, text: str) -> int:
