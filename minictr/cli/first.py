@@ -166,9 +166,9 @@ def served(image: Image, anyhow: bool) -> tuple[Tree, str]:
 def started(descriptor: int, image: Image, ids: str) -> Served:
     """The running server of the image, and its mount; `ids` as in commands(). Raises Refusal."""
     program = find_server()
-    for command in commands(program, image.offset, ids):
+    for owner, command in commands(program, image.offset, ids):
         try:
-            return serve(descriptor, command)
+            return serve(descriptor, command, owner)
         except CallError as refused:
             if refused.call == "open" and refused.arguments[0] == DEVICE:
                 raise closed(refused.errno) from None

@@ -10,7 +10,8 @@ from minictr.refusal import Refusal
 
 SERVER = "squashfuse_ll"
 SLOW_SERVER = "squashfuse"
-OWNED = "uid=0,gid=0"  # of the namespace that the server is in: the caller's
+OWNER = 1  # the caller, in the namespace of a server that is told whose the files are
+OWNED = f"uid={OWNER},gid={OWNER}"  # not 0, which squashfuse_ll takes for nothing said
 KEPT = "kernel_cache,entry_timeout=86400,attr_timeout=86400"  # an image does not change: fuse(8)
 DEVICE = "/dev/fuse"
 PLACES = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"  # behind $PATH
@@ -28,8 +29,10 @@ def find_server() -> str:
     )
 
 
-def commands(program: str, offset: int, ids: str) -> tuple[tuple[str, ...], ...]:
+def commands(program: str, offset: int, ids: str) -> tuple[tuple[int, tuple[str, ...]], ...]:
     """The command lines to be tried in turn, each without image and mount point.
+
+    Before each stands the id that the caller has to have where the server is.
 
     program  squashfuse_ll
     offset   of the squashfs in the image, in bytes
@@ -40,12 +43,12 @@ def commands(program: str, offset: int, ids: str) -> tuple[tuple[str, ...], ...]
     long. Where nothing can, what is not root's in the image belongs to nobody, under "may".
     """
     where = f"offset={offset}"
-    found = [(program, "-f", "-o", f"{where},{OWNED}")]
+    found = [(OWNER, (program, "-f", "-o", f"{where},{OWNED}"))]
     slow = _find(SLOW_SERVER) if ids != "root" else ""
     if slow:
-        found.append((slow, "-f", "-o", f"{where},{OWNED},{KEPT}"))
+        found.append((OWNER, (slow, "-f", "-o", f"{where},{OWNED},{KEPT}")))
     if ids != "any":
-        found.append((program, "-f", "-o", where))
+        found.append((0, (program, "-f", "-o", where)))
     return tuple(found)
 
 

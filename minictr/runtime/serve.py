@@ -65,10 +65,11 @@ class AttachImage(Step):
         )  # fmt: skip
 
 
-def serve(image: int, command: tuple[str, ...]) -> Served:
+def serve(image: int, command: tuple[str, ...], owner: int) -> Served:
     """Start `command` as the server of the image open as descriptor `image`.
 
     command   the program and its options; the image and the mount point are added to it
+    owner     the caller's uid and gid where the server is: what it says is this one's is his
     Raises CallError: what was refused on the way, ENOTCONN where the server could not read the
     image. The server ends with the launcher, however that ends.
     """
@@ -80,7 +81,7 @@ def serve(image: int, command: tuple[str, ...]) -> Served:
     launcher, ids = posix.getpid(), (posix.geteuid(), posix.getegid())
     server = clone(CLONE_NEWUSER | CLONE_NEWNS)
     if server == 0:
-        _serve(theirs, launcher, ids, image, command)
+        _serve(theirs, launcher, (owner, *ids), image, command)
     theirs.close()
     mount = -1
     try:
@@ -157,7 +158,11 @@ def _mounted(ours: _socket.socket) -> int:
 
 
 def _serve(
-    end: _socket.socket, launcher: int, ids: tuple[int, int], image: int, command: tuple[str, ...]
+    end: _socket.socket,
+    launcher: int,
+    ids: tuple[int, int, int],
+    image: int,
+    command: tuple[str, ...],
 ) -> NoReturn:
     try:
         privileges.die_with_parent()
@@ -166,7 +171,7 @@ def _serve(
         posix.setsid()  # the terminal's signals are for the payload
         _map_ids(*ids)
         device = open_file(DEVICE, posix.O_RDWR | posix.O_CLOEXEC)
-        mount = _mount(device)
+        mount = _mount(device, ids[0])
         rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, mount.to_bytes(4, "little"))
         end.sendmsg([b"mounted"], [rights])
         _settle(end, image, device)
@@ -178,19 +183,23 @@ def _serve(
         posix._exit(1)
 
 
-def _map_ids(uid: int, gid: int) -> None:
-    """Map root to the caller: what the image gives to root is then the caller's, as if unpacked."""
+def _map_ids(owner: int, uid: int, gid: int) -> None:
+    """Map one id to the caller: what the server shows as its is then the caller's, as if unpacked.
+
+    That is root where the image's own ids are shown.
+    """
     write_file("/proc/self/setgroups", b"deny")
-    write_file("/proc/self/uid_map", f"0 {uid} 1".encode())
-    write_file("/proc/self/gid_map", f"0 {gid} 1".encode())
+    write_file("/proc/self/uid_map", f"{owner} {uid} 1".encode())
+    write_file("/proc/self/gid_map", f"{owner} {gid} 1".encode())
 
 
-def _mount(device: int) -> int:
+def _mount(device: int, owner: int) -> int:
     """A detached FUSE mount, fuse(4). The caller alone may look into it, as with any user's."""
+    own = str(owner).encode()
     context = _call("fsopen", _SYS_fsopen, b"fuse", _CLOEXEC)
     options = {
         b"source": b"squashfuse", b"subtype": b"squashfuse", b"fd": str(device).encode(),
-        b"rootmode": b"40000", b"user_id": b"0", b"group_id": b"0",
+        b"rootmode": b"40000", b"user_id": own, b"group_id": own,
     }  # fmt: skip
     for key, value in options.items():
         _call("fsconfig", _SYS_fsconfig, context, _SET_STRING, key, value, 0)

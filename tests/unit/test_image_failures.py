@@ -26,7 +26,7 @@ def note(code: str, room: int = 0, age: float = 0) -> Note:
         (note("MC0120", age=400 * DAY), True),
         (note("MC0000"), True),
         (note("MC0000", age=DAY + 1), False),
-        (note("MC0000", age=-100), False),  # by a clock that was put back
+        (note("MC0000", age=-9 * DAY), False),  # by a clock that was put back
         (note("MC0121", room=PLENTY), True),
         (note("MC0121", room=PLENTY, age=DAY + 1), False),
         (note("MC0121", room=0), False),
