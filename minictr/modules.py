@@ -1,4 +1,4 @@
-"""Keeps the compiled modules of a launch in one file: one read instead of forty searches.
+"""Keeps the compiled modules of a launch in one file: one read instead of three dozen searches.
 
 Finding and loading a module costs the interpreter a dozen system calls and 150 µs, and a launch
 needs forty of them. The file lies in the user's own cache, so it also serves where the package's

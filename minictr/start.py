@@ -153,8 +153,8 @@ def environment(block: str) -> dict[str, str]:
 
     Where the caller's locale is C, Python sets LC_CTYPE in its own environment (PEP 538): a
     payload must not see that. proc(5) /proc/pid/environ is the environment as execve(2) left it.
-    The start script's shell adds two variables of its own: `_`, the interpreter's path, and SHLVL,
-    which is 0 exactly where the caller had none.
+    Where a shell starts us it adds two variables of its own: `_`, the interpreter's path, and
+    SHLVL, which is 0 where the caller had none.
     """
     environ: dict[str, str] = {}
     for entry in block.split("\0"):

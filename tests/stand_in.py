@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from minictr.scripts import installed_script
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "scripts/minictr"
 PYTHON = Path("/usr/bin/python3")
@@ -47,6 +49,14 @@ def make_script(path: Path) -> Path:
     """A copy of the start script, as an installation makes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return Path(shutil.copy(SCRIPT, path))
+
+
+def make_installed(path: Path, package: str = "") -> Path:
+    """The script at `path`, as an installation makes it, or an editable one of `package`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(installed_script(SCRIPT.read_text(), package))
+    path.chmod(0o755)
+    return path
 
 
 def make_checkout(place: Path) -> Path:

@@ -8,19 +8,20 @@ from pathlib import Path
 
 import pytest
 from skipping import require
-from stand_in import BARE, PYTHON, SCRIPT, VERSION, Told, call, make_checkout, make_package
+from stand_in import (
+    BARE,
+    PYTHON,
+    VERSION,
+    Told,
+    call,
+    make_checkout,
+    make_installed,
+    make_package,
+)
 
-from minictr.scripts import SYSTEM_PYTHON, installed_script
+from minictr.scripts import SYSTEM_PYTHON
 
 require(Path(SYSTEM_PYTHON).exists(), "PYTHON", f"there is no {SYSTEM_PYTHON}")
-
-
-def make_installed(path: Path, package: str = "") -> Path:
-    """The script at `path`, as an installation makes it, or an editable one of `package`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(installed_script(SCRIPT.read_text(), package))
-    path.chmod(0o755)
-    return path
 
 
 @pytest.fixture

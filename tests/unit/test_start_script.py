@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from stand_in import (
+    BARE,
     PYTHON,
     SCRIPT,
     VERSION,
     Told,
     call,
     make_checkout,
+    make_installed,
     make_package,
     make_script,
     status,
@@ -98,6 +100,23 @@ def test_what_only_the_site_module_finds_is_started_through_it(
     told = call(script)
     assert told.package == checkout
     assert not told.no_site
+
+
+def test_a_package_that_is_nowhere_is_named_in_one_line(tmp_path: Path) -> None:
+    for script in (make_script(tmp_path / "bin/minictr"), make_installed(tmp_path / "b/minictr")):
+        done = subprocess.run([script], env=BARE, capture_output=True, text=True)
+        assert done.returncode == 125
+        wanted = "minictr: error: No module named 'minictr', which this script starts"
+        assert done.stderr == f"{wanted}: install it again\n"
+
+
+def test_an_interpreter_that_was_removed_is_named_in_one_line(tmp_path: Path) -> None:
+    make_package(tmp_path / "lib/python3.99/site-packages")
+    for script in (make_script(tmp_path / "bin/minictr"), make_installed(tmp_path / "bin/other")):
+        done = subprocess.run([script], env=BARE, capture_output=True, text=True)
+        assert done.returncode == 125
+        wanted = "minictr: error: there is no python3.99, for which it was installed"
+        assert done.stderr == f"{wanted}: install it again\n"
 
 
 def test_a_dependency_elsewhere_is_found_by_way_of_the_site_module(
