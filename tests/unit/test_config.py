@@ -156,10 +156,12 @@ def test_a_fifo_is_refused_without_waiting_for_its_writer(tmp_path: Path) -> Non
     signal.alarm(0)
 
 
-def test_the_null_device_is_an_empty_configuration_and_no_other_device_is_one() -> None:
-    assert read("/dev/null", "/nonexistent") == {}
+def test_the_null_device_is_an_empty_configuration_and_no_other_device_is_one(
+    tmp_path: Path,
+) -> None:
+    assert read("/dev/null", str(tmp_path)) == {}
     with pytest.raises(Refusal, match="cannot be read: it is a character device"):
-        read("/dev/zero", "/nonexistent")
+        read("/dev/zero", str(tmp_path))
 
 
 def test_the_users_file_is_found_by_xdg_and_home(tmp_path: Path) -> None:
