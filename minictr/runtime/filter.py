@@ -16,6 +16,7 @@ import pyseccomp
 from minictr.refusal import Refusal
 from minictr.runtime import bpf
 from minictr.runtime.profile import Comparison, Profile, Rule, abis_of
+from minictr.runtime.rules import chosen, layers
 from minictr.runtime.squeeze import squeeze
 from minictr.runtime.young_calls import ONE_MACHINE, SHARED
 from minictr.value import Value
@@ -127,37 +128,6 @@ def _check_names(rule: Rule) -> None:
             )
 
 
-def chosen(profile: Profile, machine: str, keep: bool) -> list[Rule]:
-    """The rules that hold for this payload, in the profile's order."""
-    unfit = "never" if keep else "only"
-    rules = [r for r in profile.rules if machine in r.machines and r.kept != unfit]
-    if not profile.replacing:
-        return rules
-    replaced = {name for r in rules if r.kept == "only" for name in r.syscalls}
-    chosen = []
-    for rule in rules:
-        gone = set() if rule.kept == "only" else replaced
-        names = tuple(name for name in rule.syscalls if name not in gone)
-        chosen.append(rule.replace(syscalls=names))
-    _check_verdicts(chosen)
-    return chosen
-
-
-def _check_verdicts(rules: list[Rule]) -> None:
-    """Two verdicts without a condition for one call: one of them would be lost in silence."""
-    decided: dict[str, Rule] = {}
-    for rule in rules:
-        for name in rule.syscalls if not rule.when else ():
-            first = decided.setdefault(name, rule)
-            if first.action != rule.action:
-                raise Refusal(
-                    "MC0503",
-                    f'{rule.place}: a second verdict for "{name}"',
-                    f"the first is in {first.place}",
-                    f'Remove "{name}" from one of the two.',
-                )
-
-
 def _programs(default: int, rules: list[Rule], abis: tuple[str, ...]) -> list[bytes]:
     """The programs in the order in which they are asked; those without a rule are left out."""
     refusals = [r for r in rules if r.when and r.action not in _PERMITTING]
@@ -169,9 +139,10 @@ def _programs(default: int, rules: list[Rule], abis: tuple[str, ...]) -> list[by
         (permissions, abis),
     ]
     programs = [
-        _program(_UNDECIDED, _UNDECIDED, stage, over)
+        _program(_UNDECIDED, _UNDECIDED, layer, over)
         for stage, over in stages
-        if any(rule.syscalls for rule in stage)
+        for layer in layers(stage)
+        if any(rule.syscalls for rule in layer)
     ]
     general = [r for r in rules if not r.when]
     programs += _young_programs(general, abis)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from minictr.runtime.filter import Filter
 
 # Of a cached file, and of what filter.py makes of a profile: raise it when either changes.
-FORMAT = 2
+FORMAT = 3
 BUILT_IN = ("default", "compat")
 _PROFILES = __file__.rpartition("/runtime/")[0] + "/profiles/"
 _LARGEST = 65536  # bytes of a cached file: 4096 instructions and what is said of them

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,25 @@ def test_comparisons_of_different_arguments_hold_together(tmp_path: Path) -> Non
     arguments = [{"index": index, "value": 5, "op": "SCMP_CMP_EQ"} for index in (0, 1)]
     path = write(tmp_path, call(args=arguments))
     assert [ask(path, "ioctl", 5, 5), ask(path, "ioctl", 5, 6)] == ["errno EPERM", "allow"]
+
+
+@pytest.mark.parametrize("operator", ["SCMP_CMP_GT", "SCMP_CMP_NE", "SCMP_CMP_EQ"])
+def test_rules_of_one_call_that_begin_alike_hold_both(tmp_path: Path, operator: str) -> None:
+    """In one program libseccomp would look for a place in its tree for ever."""
+
+    def rule(index: int) -> dict[str, object]:
+        alike = {"index": 0, "value": 2, "op": operator}
+        own = {"index": index, "value": 1, "op": "SCMP_CMP_EQ"}
+        return {"names": ["ioctl"], "action": "SCMP_ACT_ERRNO", "args": [alike, own]}
+
+    entries = [rule(1), rule(2)]
+    path = write(tmp_path, {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": entries})
+    first = 2 if operator == "SCMP_CMP_EQ" else 3
+    signal.alarm(30)  # ends the test run where the compiler does not come back
+    assert ask(path, "ioctl", first, 1, 0) == "errno EPERM"
+    assert ask(path, "ioctl", first, 0, 1) == "errno EPERM"
+    assert ask(path, "ioctl", first, 0, 0) == "allow"
+    signal.alarm(0)
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,9 @@ from asked_of_filters import (
 import minictr
 from minictr.refusal import Refusal
 from minictr.runtime import bpf
-from minictr.runtime.filter import chosen, joined
+from minictr.runtime.filter import joined
 from minictr.runtime.profile import MACHINES, Profile, read_profile
+from minictr.runtime.rules import chosen
 from minictr.runtime.squeeze import squeeze
 
 PROFILES = Path(minictr.__file__).parent / "profiles"
