@@ -180,7 +180,7 @@ def big(kept: Results) -> str:
     for name, tasks in kept["first"].items():
         image = kept["images"][name]
         parts.append(
-            f"Milliseconds from an empty cache to the first output, {name}: "
+            f"Milliseconds of a first run, to its first output, {name}: "
             f"{image['bytes'] / 1e6:.0f} MB, {image['files']} files.\n"
         )
         labels = list(next(iter(tasks.values())))
