@@ -1,10 +1,10 @@
 """Keeps the compiled modules of a launch in one file: one read instead of three dozen searches.
 
 Finding and loading a module costs the interpreter a dozen system calls and 150 µs, and a launch
-needs three dozen of them. The file lies in the user's own cache, so it also serves where the package's
-own `__pycache__` cannot be written. It is trusted as the rest of the cache is: when it is the
-caller's and nobody else may write to it. It is used only while every source in it is the file that
-it was compiled from.
+needs three dozen of them. The file lies in the user's own cache, so it also serves where the
+package's own `__pycache__` cannot be written. It is trusted as the rest of the cache is: when it is
+the caller's and nobody else may write to it. It is used only while every source in it is the file
+that it was compiled from.
 
 (No `from __future__` here and in start.py: that module is one of those which the file holds.)
 """

@@ -17,7 +17,6 @@ import contextlib
 import errno
 import os
 import stat
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 
@@ -26,14 +25,12 @@ from minictr.image.describe import describe
 from minictr.image.locks import free, image_lock, temporary_name
 from minictr.image.open import Image, open_image
 from minictr.image.points import make_points
-from minictr.image.programs import SYSTEM_PATH
 from minictr.image.records import read_record, write_entry, write_tree_files
 from minictr.image.refusals import printable
 from minictr.image.removal import remove
 from minictr.image.source import open_source
-from minictr.image.storage import stopped, stopped_call
+from minictr.image.storage import stopped_call, synchronise
 from minictr.image.tree import Tree
-from minictr.image.unpack import hash_range, unpack
 from minictr.refusal import Refusal
 
 PARTS = ("index", "locks", "tmp", "trees")
@@ -176,6 +173,8 @@ def adopt(descriptor: int, image: Image, cache: str) -> Tree | None:
     records = (read_record(entry.path) for entry in os.scandir(f"{cache}/trees"))
     if not any(record and record.bytes == image.size for record in records):
         return None
+    from minictr.image.unpack import hash_range  # dear to who asks for a note: failures.py
+
     name = hash_range(descriptor, image)
     check_unchanged(descriptor, image)
     lock = index.hold(f"{cache}/trees/{name}", wait=True)
@@ -202,6 +201,8 @@ def publish(
 
     Everything that needs space is written before the rename, so a full disk leaves nothing.
     """
+    from minictr.image.unpack import unpack
+
     key = index.key_of(image.identity)
     temporary, entry = temporary_name(cache, key), temporary_name(cache, key)
     try:
@@ -250,31 +251,6 @@ def put(temporary: str, final: str, key: str, cache: str) -> int:
             os.rename(final, rest)
             remove(rest)
     raise OSError(errno.EBUSY, "others publish and remove it at the same time", final)
-
-
-def synchronise(temporary: str, cache: str) -> None:
-    """Bring the tree to the disk, so that no crash after the rename shows a part of it.
-
-    One syncfs(2) through sync(1), which coreutils and busybox have: fsync(2) of 37,000 files one by
-    one takes longer than unpacking them.
-    """
-    command = ["sync", "-f", temporary]
-    environment = {"PATH": SYSTEM_PATH, "LC_ALL": "C"}
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        os.sync()  # every file system of the machine, and without a word about errors
-        return
-    if done.returncode == 0:
-        return
-    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        if os.strerror(number) in done.stderr:
-            raise stopped(number, cache)
-    raise Refusal(
-        "MC0000",
-        f"the unpacked image could not be written to {cache}",
-        f"sync -f ended with status {done.returncode}: {done.stderr.strip()}",
-    )
 
 
 def sweep(cache: str, own: str) -> None:

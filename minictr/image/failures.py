@@ -17,7 +17,6 @@ from minictr.image.locks import temporary_name
 from minictr.image.open import Image
 from minictr.image.records import read, write
 from minictr.image.removal import remove
-from minictr.image.unpack import find_unsquashfs
 from minictr.refusal import Refusal
 from minictr.value import Value
 
@@ -75,6 +74,8 @@ def stands(note: Note, image: Image, cache: str) -> bool:
     if note.code == "MC0122":
         return inodes <= note.room
     if note.code == "MC0118":
+        from minictr.image.unpack import find_unsquashfs
+
         with contextlib.suppress(Refusal):
             return not find_unsquashfs()
     return True

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import marshal
 import os
-from typing import Any
 
 from minictr.image.index import FORMAT
 from minictr.image.manifest import Entry, Manifest
 from minictr.image.open import Image
 from minictr.image.tree import Tree
 from minictr.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # Version 4 is read by every Python from 3.4 on: all of them on a machine share the cache.
 MARSHAL = 4
