@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from skipping import require
 from stand_in import (
     BARE,
     PYTHON,
@@ -20,8 +19,6 @@ from stand_in import (
 )
 
 from minictr.scripts import SYSTEM_PYTHON
-
-require(Path(SYSTEM_PYTHON).exists(), "PYTHON", f"there is no {SYSTEM_PYTHON}")
 
 
 @pytest.fixture
