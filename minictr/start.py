@@ -1,6 +1,6 @@
 """Turns the call of a start script into one call of the command line, and ends the process."""
 
-import gc
+import _signal
 import posix
 import sys
 from _frozen_importlib_external import SourceFileLoader
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # Words of a command line for which the modules of a launch are loaded at once.
 LAUNCHES = frozenset(("run", "exec", "shell", "test", "run-singularity"))
 
+SIGINT = 2
+
 # An exception that nobody caught is our own mistake: the statuses of a launcher's failure.
 BUG = 125
 BUG_DROP_IN = 255
@@ -23,6 +25,7 @@ BUG_DROP_IN = 255
 
 def main() -> None:
     """Run the command line of a start script; never returns."""
+    end_at_interrupt()
     _, package, site, called_as, *arguments = sys.argv
     sys.path += [package, site]  # behind the standard library: nothing there may hide a module
     if sys.flags.no_site:
@@ -35,6 +38,8 @@ def end(called_as: str, arguments: list[str]) -> None:
 
     posix._exit saves the 1.4 ms which the interpreter takes to tidy up.
     """
+    import gc  # not above: end_at_interrupt() comes before all imports
+
     gc.disable()  # a launch makes no cycles worth collecting
     try:
         launches = not LAUNCHES.isdisjoint((called_as, *arguments))
@@ -47,10 +52,26 @@ def end(called_as: str, arguments: list[str]) -> None:
     except BrokenPipeError:
         status = 128 + 13  # SIGPIPE: `minictr plan ... | head` ends as any other program does
     except KeyboardInterrupt:
-        status = 128 + 2
+        status = 128 + SIGINT
+        end_at_interrupt(now=True)
     except BaseException as error:
         status = failed(called_as, arguments, error)
     posix._exit(status)
+
+
+def end_at_interrupt(now: bool = False) -> None:
+    """Have SIGINT end this process as any other signal does; `now` where one came.
+
+    The interpreter notes it and raises KeyboardInterrupt at the next line, wherever that is: raised
+    while importlib gives a lock up, or the interpreter looks whether the start script is an archive
+    of modules, it is printed and forgotten. What was printed for the second reason is kept in sys;
+    for the first, before this runs, nothing is: one in two thousand, sent at any moment, is lost.
+    """
+    raises = _signal.default_int_handler  # type: ignore[attr-defined]
+    if now or _signal.getsignal(SIGINT) is raises:
+        _signal.signal(SIGINT, _signal.SIG_DFL)
+    if now or isinstance(getattr(sys, "last_value", None), KeyboardInterrupt):
+        posix.kill(posix.getpid(), SIGINT)
 
 
 def kept_modules(environ: dict[str, str]) -> "KeptModules":

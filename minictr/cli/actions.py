@@ -12,6 +12,7 @@ from minictr.runtime import environment, seccomp
 from minictr.runtime.launch import Failure, dismiss, launch
 from minictr.runtime.places import home_of, real
 from minictr.runtime.plan import make_plan
+from minictr.runtime.signals import catch_interrupts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ def _explain(
 
 def _failed(request: Request, host: Host, plan: Plan, failure: Failure, served: bool) -> int:
     """Interview the witness, report, let it go."""
+    catch_interrupts()
     from minictr.cli import reports
     from minictr.diagnosis import diagnose
 

@@ -22,7 +22,8 @@ from minictr.image.squashfuse import DEVICE, SERVER, closed, commands, find_serv
 from minictr.image.tree import Served, Tree
 from minictr.modules import home_directory
 from minictr.refusal import Refusal
-from minictr.runtime.serve import end_at_interrupt, ended, serve, stop
+from minictr.runtime.serve import ended, serve, stop
+from minictr.runtime.signals import catch_interrupts
 from minictr.runtime.syscalls import CallError
 
 TYPE_CHECKING = False
@@ -46,11 +47,9 @@ def first_tree(request: Request, cache: str, behind: bool) -> Tree:
     later = request.unpack == "background" and "pid" in request.namespaces and is_big(image)
     if image.kind != "directory" and (request.unpack == "never" or later):
         stopped = kept_from_unpacking(image, cache, behind) if later else None
-        catch_interrupts = end_at_interrupt()
         try:
             tree, server = served(image, request.unpack == "never")
         except Refusal as refusal:
-            catch_interrupts()
             if request.unpack == "never":
                 raise explained(request, refusal) from None
             if refusal.code == "MC0103":
@@ -85,6 +84,7 @@ def unpacked(request: Request, cache: str) -> Tree:
     """The tree, unpacked before the launch goes on. Raises Refusal."""
     from minictr.image.cache import ensure  # dear to a launch that is served
 
+    catch_interrupts()
     tree = ensure(
         request.image,
         cache,
@@ -94,6 +94,7 @@ def unpacked(request: Request, cache: str) -> Tree:
     )
     if tree.name and request.cache_limit:
         make_room(request, cache, tree)
+    catch_interrupts(False)
     return tree
 
 

@@ -151,6 +151,9 @@ def dispatch(name: Name, command: str, arguments: list[str], environ: dict[str, 
         raise Refusal("usage", f'unknown command "{command}" for "{name.program}"')
     from importlib import import_module
 
+    from minictr.runtime.signals import catch_interrupts
+
+    catch_interrupts()
     status: int = import_module(COMMANDS[command]).main(arguments, environ)
     return status
 

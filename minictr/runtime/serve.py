@@ -11,7 +11,6 @@ has to be unmounted, and what is left of the mount goes with the last process th
 
 from __future__ import annotations
 
-import _signal
 import _socket
 import marshal
 import posix
@@ -35,12 +34,11 @@ from minictr.runtime.syscalls import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import ClassVar, NoReturn
 
 _IMAGE = "/image"
 _MESSAGE = 65536
-_SIGINT, _SIGKILL = 2, 9
+_SIGKILL = 9
 _FIRST_PAUSE, _LAST_PAUSE = 0.0005, 1.0  # seconds, between looks at a server that was killed
 # One number on every architecture: asm-generic/unistd.h. All of Linux 5.2.
 _SYS_move_mount, _SYS_fsopen, _SYS_fsconfig, _SYS_fsmount = 429, 430, 431, 432
@@ -93,22 +91,6 @@ def serve(image: int, command: tuple[str, ...], owner: int) -> Served:
         stop(server)
         raise
     return Served(mount, server, command[0].rpartition("/")[2])
-
-
-def end_at_interrupt() -> Callable[[], None]:
-    """Have Ctrl-C end this process at once; gives what takes that back.
-
-    The interpreter would note it and go on, and a look into the image waits for the server as long
-    as it takes: the kernel lets a signal that ends the process through, and no other.
-    """
-    before = _signal.getsignal(_SIGINT)
-    if before != _signal.SIG_IGN:  # which is the caller's wish
-        _signal.signal(_SIGINT, _signal.SIG_DFL)
-
-    def catch_again() -> None:
-        _signal.signal(_SIGINT, before or _signal.SIG_DFL)  # type: ignore[arg-type]
-
-    return catch_again
 
 
 def ended(server: int) -> str:

@@ -28,6 +28,16 @@ _LAST_WORDS = "signal "  # of PID 1, as its name: 15 bytes at most
 IGNORED = (_SIGPIPE, _SIGXFSZ)
 
 
+def catch_interrupts(catch: bool = True) -> None:
+    """Have SIGINT raise KeyboardInterrupt, for who has something to tidy up; or end us, as before.
+
+    It ends a launch from the start: start.py. A caller who ignores it goes on ignoring it.
+    """
+    if _signal.getsignal(_SIGINT) != _signal.SIG_IGN:
+        to_catch = _signal.default_int_handler  # type: ignore[attr-defined]
+        _signal.signal(_SIGINT, to_catch if catch else _signal.SIG_DFL)
+
+
 def expect_children() -> set[int]:
     """Have our children wait to be reaped; the signals which the caller has blocked.
 

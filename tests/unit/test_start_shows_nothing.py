@@ -120,7 +120,7 @@ def test_an_interrupt_ends_the_program_quietly(checkout: Path) -> None:
         assert process.stderr.read() == b""
         assert process.stdin is not None
         process.stdin.close()
-    assert process.returncode == 128 + signal.SIGINT
+    assert process.returncode == -signal.SIGINT
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
