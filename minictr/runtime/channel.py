@@ -1,10 +1,11 @@
-"""The channel between the launcher and the processes it starts: five words, one socket pair.
+"""The channel between the launcher and the processes it starts: six words, one socket pair.
 
 begin   (phase, index, microseconds)     a step begins
 ready   ()                               the child dies with its parent from here on
 go      ()                               the launcher's answer: carry on, your ids are mapped, or
                                          after `exec`: a signal for me is one for you from now on
-failed  (call, arguments, errno, said)   the sender blocks: it is the witness
+failed  (call, arguments, errno, said)   a step was refused
+here    ()                               the sender blocks: it is the witness
 exec    ()                               execve(2) comes next
 
 The sockets are close-on-exec, so end of file after `exec` means that the payload runs. End of
@@ -16,14 +17,20 @@ into a pipe that is read after a failure: forty words to a waiting launcher are 
 
 from __future__ import annotations
 
-import _socket
 import marshal
 import posix
 
-from minictr.runtime.files import keeping, pipe2
+from minictr.runtime.files import pipe2
+from minictr.runtime.syscalls import (
+    SO_PASSCRED,
+    SOCK_SEQPACKET,
+    CallError,
+    setsockopt,
+    socketpair,
+)
 
 _MESSAGE = 65536
-_CREDENTIALS = _socket.CMSG_SPACE(12)  # struct ucred: pid, uid, gid; unix(7)
+_LONGEST = 8192  # characters of a text that a failing call was given, or that a program said
 
 
 class Channel:
@@ -33,7 +40,7 @@ class Channel:
     watched   whether `begin` is sent as a word
     """
 
-    def __init__(self, end: _socket.socket, steps: int, watched: bool) -> None:
+    def __init__(self, end: int, steps: int, watched: bool) -> None:
         self.end = end
         self.steps = steps
         self.watched = watched
@@ -45,8 +52,13 @@ class Channel:
         else:
             posix.write(self.steps, bytes((phase, index)))
 
-    def last_step(self) -> tuple[int, int]:
-        """(phase, index) of the step that last began in the pipe, after the writer has stopped."""
+    def last_step(self, said: tuple[int, int]) -> tuple[int, int]:
+        """(phase, index) of the step that last began, after the writer has stopped.
+
+        said   what the last `begin` said, where that is sent as a word
+        """
+        if self.watched:
+            return said
         posix.set_blocking(self.steps, False)
         try:
             steps = posix.read(self.steps, _MESSAGE)
@@ -58,40 +70,66 @@ class Channel:
         """Send one word. A reader that is gone is the reader's business: EPIPE is tolerated."""
         message = marshal.dumps((word, rest))  # type: ignore[arg-type]
         try:
-            self.end.send(message, _socket.MSG_NOSIGNAL)
+            posix.write(self.end, message)
         except BrokenPipeError:
             return
 
-    def receive(self) -> tuple[str, tuple[object, ...], int]:
-        """The next word, what came with it, and the sender's pid as this process sees it.
+    def fail(self, refused: CallError) -> None:
+        """Say what was refused, and block until the launcher has looked at this process.
 
-        ("", (), 0) at end of file. The kernel vouches for the pid (SO_PASSCRED, unix(7)).
+        Arguments and environment of a command can exceed a message; the launcher has them.
         """
+        short = tuple(
+            argument[:_LONGEST] if isinstance(argument, str) else argument
+            for argument in refused.arguments
+            if not isinstance(argument, list | dict)
+        )
+        self.send("failed", refused.call, short, refused.errno, refused.said[:_LONGEST])
+        self.send("here")
+        self.receive()
+
+    def receive(self) -> tuple[str, tuple[object, ...]]:
+        """The next word, and what came with it; ("", ()) at end of file."""
         try:
-            message, control, _, _ = self.end.recvmsg(_MESSAGE, _CREDENTIALS)
+            message = posix.read(self.end, _MESSAGE)
         except ConnectionResetError:  # the other end died with a word of ours unread: unix(7)
-            return "", (), 0
-        if not message:
-            return "", (), 0
-        word, rest = marshal.loads(message)
-        pid = int.from_bytes(control[0][2][:4], "little") if control else 0
-        return word, rest, pid
+            return "", ()
+        return marshal.loads(message) if message else ("", ())
+
+    def witness(self) -> int:
+        """Who says `here`: its pid as this process sees it, 0 where nobody does.
+
+        The kernel vouches for the pid: SO_PASSCRED, unix(7).
+        """
+        import _socket  # dear to a launch that succeeds
+
+        end = _socket.socket(fileno=self.end)
+        try:
+            _, control, _, _ = end.recvmsg(_MESSAGE, _socket.CMSG_SPACE(12))  # struct ucred
+        except ConnectionResetError:
+            return 0
+        finally:
+            end.detach()
+        return int.from_bytes(control[0][2][:4], "little") if control else 0
 
     def close(self) -> None:
         """Close this end in this process."""
-        self.end.close()
+        posix.close(self.end)
         posix.close(self.steps)
 
     def descriptors(self) -> tuple[int, int]:
         """What has to stay open as long as the channel is needed."""
-        return self.end.fileno(), self.steps
+        return self.end, self.steps
 
 
 def pair(watched: bool) -> tuple[Channel, Channel]:
     """(the launcher's end, the children's end). Raises CallError: EMFILE; or a filter's EPERM."""
-    socketpair = keeping("socketpair", _socket.socketpair)
-    ours, theirs = socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC, 0)
-    setsockopt = keeping("setsockopt", ours.setsockopt)
-    setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
-    reader, writer = pipe2(posix.O_CLOEXEC)
+    ours, theirs = socketpair(SOCK_SEQPACKET)
+    try:
+        setsockopt(ours, SO_PASSCRED, b"\1\0\0\0")
+        reader, writer = pipe2(posix.O_CLOEXEC)
+    except CallError:  # of which a report is made, that needs descriptors, too
+        posix.close(ours)
+        posix.close(theirs)
+        raise
     return Channel(ours, reader, watched), Channel(theirs, writer, watched)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import _socket
 import posix
 
-from minictr.runtime.files import keeping, readlink, write_file
+from minictr.runtime.files import readlink, write_file
 from minictr.runtime.privileges import gains_nothing
 from minictr.runtime.step import Process, Step
-from minictr.runtime.syscalls import CallError
+from minictr.runtime.syscalls import SO_RCVTIMEO, SOCK_STREAM, CallError, setsockopt, socketpair
 from minictr.value import Value
 
 TYPE_CHECKING = False
@@ -26,7 +25,8 @@ _LAST_ID = (1 << 32) - 2  # 4294967295 is "no id"
 _LINES = 340  # of a map at most: user_namespaces(7)
 _FITTING = 120  # lines of any length: 33 bytes each at most, and a page has 4096
 _LONGEST = 4096  # bytes that are kept of what a helper says: its complaint comes first
-_PATIENCE = 3.0  # seconds without a word; a helper takes milliseconds
+# struct timeval: 3 seconds without a word, where a helper takes milliseconds; no end.
+_PATIENCE, _FOR_EVER = b"\3" + bytes(15), bytes(16)
 
 
 class MapIds(Step):
@@ -251,24 +251,23 @@ def _run_both(pid: int, jobs: zip[tuple[str, tuple[Line, ...]]]) -> None:
         raise failures[0]
 
 
-def _spawn(command: list[str]) -> tuple[list[str], int, _socket.socket]:
+def _spawn(command: list[str]) -> tuple[list[str], int, int]:
     """Start a helper; (command, pid, where it is heard)."""
     # A socket and no pipe, since one can be listened to for a time without another module.
-    socketpair = keeping("socketpair", _socket.socketpair)
-    ours, theirs = socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC, 0)
-    actions = [(posix.POSIX_SPAWN_DUP2, theirs.fileno(), output) for output in (1, 2)]
+    ours, theirs = socketpair(SOCK_STREAM)
+    actions = [(posix.POSIX_SPAWN_DUP2, theirs, output) for output in (1, 2)]
     try:
         # Empty environment: a helper that runs as root has no use for the caller's.
         pid = posix.posix_spawn(command[0], command, {}, file_actions=actions)
     except OSError as error:
-        ours.close()
+        posix.close(ours)
         raise CallError("execve", tuple(command), error.errno or 0) from None
     finally:
-        theirs.close()
+        posix.close(theirs)
     return command, pid, ours
 
 
-def _finish(command: list[str], pid: int, reader: _socket.socket) -> CallError | None:
+def _finish(command: list[str], pid: int, reader: int) -> CallError | None:
     said = _hear(command[0], pid, reader)
     _, status = posix.waitpid(pid, 0)
     if status == 0:
@@ -281,18 +280,18 @@ def _finish(command: list[str], pid: int, reader: _socket.socket) -> CallError |
     return CallError(name, tuple(command), 0, words or f"{SILENT} {code}")
 
 
-def _hear(path: str, pid: int, reader: _socket.socket) -> bytes:
+def _hear(path: str, pid: int, reader: int) -> bytes:
     """What a helper says until it ends. A server that it asks may not answer: then say so."""
     said = b""
-    reader.settimeout(_PATIENCE)
+    setsockopt(reader, SO_RCVTIMEO, _PATIENCE)
     while True:
         try:
-            while chunk := reader.recv(_LONGEST):
+            while chunk := posix.read(reader, _LONGEST):
                 said = (said + chunk)[:_LONGEST]
-            reader.close()
+            posix.close(reader)
             return said
-        except TimeoutError:
-            reader.settimeout(None)
+        except BlockingIOError:
+            setsockopt(reader, SO_RCVTIMEO, _FOR_EVER)
             try:
                 posix.write(2, f"minictr: waiting for {path} (pid {pid}) to end\n".encode())
             except OSError:  # nobody hears it on a full standard error

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 PHASES = ("enter", "map_ids", "isolate", "build", "confine", "execute")
 ENTER, MAP_IDS, ISOLATE, BUILD, CONFINE, EXECUTE = range(len(PHASES))
 _LAUNCHER_FAILED = 125
-_LONGEST = 8192  # characters of a text that a failing call was given, or that a program said
 
 
 class Plan(Value):
@@ -150,7 +149,7 @@ def _follow(plan: Plan, ours: Channel, pid: int, trace: Trace | None) -> Failure
     """Listen until the payload runs (None) or something failed."""
     begun, executing = (-1, 0), False
     while True:
-        word, rest, sender = ours.receive()
+        word, rest = ours.receive()
         match word, rest:
             case "begin", (int(phase), int(index), int(moment)):
                 begun = (phase, index)
@@ -161,9 +160,10 @@ def _follow(plan: Plan, ours: Channel, pid: int, trace: Trace | None) -> Failure
                 ours.send("go")  # which waits for this, so that none comes between and ends us
                 executing = True
             case "failed", (str(call), tuple(arguments), int(number), str(said)):
-                refused = CallError(call, arguments, number, said)
-                last = begun if ours.watched else ours.last_step()
-                return _failure(plan, last, refused).replace(witness=sender, container=pid)
+                if witness := ours.witness():  # else it died, and the channel ends
+                    refused = CallError(call, arguments, number, said)
+                    failure = _failure(plan, ours.last_step(begun), refused)
+                    return failure.replace(witness=witness, container=pid)
             case "", _:
                 return None if executing else _death(plan, begun, ours, pid)
 
@@ -171,8 +171,8 @@ def _follow(plan: Plan, ours: Channel, pid: int, trace: Trace | None) -> Failure
 def _death(plan: Plan, begun: Position, ours: Channel, pid: int) -> Failure:
     """The channel closed without `exec`: a process died in the step that last began."""
     _, status = posix.waitpid(pid, 0)
-    last = begun if ours.watched else ours.last_step()
-    return _failure(plan, last, CallError("", (), 0)).replace(status=status, container=pid)
+    failure = _failure(plan, ours.last_step(begun), CallError("", (), 0))
+    return failure.replace(status=status, container=pid)
 
 
 def _failure(plan: Plan, at: Position, refused: CallError) -> Failure:
@@ -278,21 +278,12 @@ def _run(plan: Plan, phase: int, process: Process, end: Channel) -> None:
 
 
 def _report(end: Channel, refused: CallError) -> None:
-    """Tell the launcher, then stay: its probes read what this process is.
-
-    Arguments and environment of a command can exceed a message; the launcher has them.
-    """
-    short = tuple(
-        argument[:_LONGEST] if isinstance(argument, str) else argument
-        for argument in refused.arguments
-        if not isinstance(argument, list | dict)
-    )
+    """Tell the launcher, then stay: its probes read what this process is."""
     try:
         privileges.be_readable()
     except CallError:  # a filter of the user's refuses it: a report with fewer facts is one
         pass
-    end.send("failed", refused.call, short, refused.errno, refused.said[:_LONGEST])
-    end.receive()
+    end.fail(refused)
 
 
 def _microseconds() -> int:

@@ -62,10 +62,12 @@ class _Function(_ctypes.CFuncPtr):
 
 
 _libc = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]  # this process, as dlopen(3) has it
-_mount, _umount2, _sethostname, _capset, _prctl, _syscall = (
+_mount, _umount2, _sethostname, _capset, _prctl, _socketpair, _setsockopt, _syscall = (
     _Function(_ctypes.dlsym(_libc, name))
-    for name in ("mount", "umount2", "sethostname", "capset", "prctl", "syscall")
-)
+    for name in (
+        "mount", "umount2", "sethostname", "capset", "prctl", "socketpair", "setsockopt", "syscall",
+    )
+)  # fmt: skip
 
 
 def _number(call: str) -> int:
@@ -152,6 +154,31 @@ def sethostname(name: str) -> None:
     """sethostname(2): the name of this UTS namespace, 64 bytes at most."""
     encoded = _bytes(name) or b""
     _checked(_sethostname(encoded, len(encoded)), "sethostname", name)
+
+
+# --- sockets ----------------------------------------------------------------------------------
+
+SOCK_STREAM, SOCK_SEQPACKET = 1, 5
+SO_PASSCRED, SO_RCVTIMEO = 16, 20  # asm-generic/socket.h
+_AF_UNIX, _SOL_SOCKET, _SOCK_CLOEXEC = 1, 1, 0o2000000
+
+
+def socketpair(kind: int) -> tuple[int, int]:
+    """socketpair(2): two connected Unix sockets, which execve(2) closes.
+
+    `_socket` would cost a launch as much as all that it does with the two.
+    """
+    both = _String()  # memory for two int: a pointer takes as much
+    result = _socketpair(_AF_UNIX, kind | _SOCK_CLOEXEC, 0, _ctypes.byref(both))
+    _checked(result, "socketpair", "AF_UNIX", kind)
+    memory = bytes(both)
+    return int.from_bytes(memory[:4], "little"), int.from_bytes(memory[4:], "little")
+
+
+def setsockopt(socket: int, option: int, value: bytes) -> None:
+    """setsockopt(2) at the level SOL_SOCKET: socket(7)."""
+    result = _setsockopt(socket, _SOL_SOCKET, option, value, len(value))
+    _checked(result, "setsockopt", socket, option)
 
 
 # --- mounts -----------------------------------------------------------------------------------

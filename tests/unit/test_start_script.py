@@ -110,6 +110,12 @@ def test_a_package_that_is_nowhere_is_named_in_one_line(tmp_path: Path) -> None:
         assert done.stderr == f"{wanted}: install it again\n"
 
 
+def test_the_script_needs_no_null_device() -> None:
+    """One that is missing is a cause, MC0802, for which minictr has to be started."""
+    lines = [line for line in SCRIPT.read_text().splitlines() if not line.startswith("#")]
+    assert not any("/dev/" in line for line in lines)
+
+
 def test_an_interpreter_that_was_removed_is_named_in_one_line(tmp_path: Path) -> None:
     make_package(tmp_path / "lib/python3.99/site-packages")
     for script in (make_script(tmp_path / "bin/minictr"), make_installed(tmp_path / "bin/other")):
