@@ -1,7 +1,6 @@
-"""The channel between the launcher and the processes it starts: six words, one socket pair.
+"""The channel between the launcher and the processes it starts: five words, one socket pair.
 
 begin   (phase, index, microseconds)     a step begins
-ready   ()                               the child dies with its parent from here on
 go      ()                               the launcher's answer: carry on, your ids are mapped, or
                                          after `exec`: a signal for me is one for you from now on
 failed  (call, arguments, errno, said)   a step was refused

@@ -198,7 +198,6 @@ def _container(plan: Plan, end: Channel, blocked: set[int]) -> NoReturn:
     try:
         privileges.set_name(plan.init or "minictr:payload")
         privileges.die_with_parent()
-        end.send("ready")
         if end.receive()[0] != "go":  # the launcher ended, perhaps before the line above
             posix._exit(_LAUNCHER_FAILED)
         for phase in (ISOLATE, BUILD, CONFINE):
