@@ -15,6 +15,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import IO
 
 from minictr.image.killed import for_memory, kills
@@ -44,23 +45,25 @@ def unpack(
     root = f"{directory}/root"
     command = command_for(descriptor, image, root, progress)
     before = kills()
+    given_up = Event()
     with ThreadPoolExecutor(max_workers=2) as workers:
-        digest = workers.submit(hash_range, descriptor, image)
+        digest = workers.submit(hash_range, descriptor, image, given_up)
         child = start(command, (descriptor, lock), progress)
         try:
             if child.stdout:
                 workers.submit(draw, child.stdout, image)
             absent, words = listen(child.stderr or iter(()))
             status = child.wait()
+            killed = status == -signal.SIGKILL and for_memory(before, printable(image.path))
+            if killed:
+                raise killed
+            judge(status, words, image, cache, find_unsquashfs())
+            name = digest.result()
         except BaseException:
+            given_up.set()
             child.kill()
             child.wait()
             raise
-        killed = for_memory(before, printable(image.path)) if status == -signal.SIGKILL else None
-        if killed:
-            raise killed
-        judge(status, words, image, cache, find_unsquashfs())
-        name = digest.result()
     return name, inspect(root, image, absent, words)
 
 
@@ -118,11 +121,14 @@ def room_for(image: Image, cache: str) -> None:
     )
 
 
-def hash_range(descriptor: int, image: Image) -> str:
-    """The sha256 of the root file system's bytes; reading leaves the file offset alone."""
+def hash_range(descriptor: int, image: Image, given_up: Event | None = None) -> str:
+    """The sha256 of the root file system's bytes; reading leaves the file offset alone.
+
+    given_up   set where nobody waits for it any more
+    """
     digest = hashlib.sha256()
     position, end = image.offset, image.offset + image.size
-    while position < end:
+    while position < end and not (given_up and given_up.is_set()):
         try:
             piece = os.pread(descriptor, min(PIECE, end - position), position)
         except OSError as error:

@@ -246,3 +246,10 @@ def test_an_unpacking_killed_at_any_moment_leaves_nothing_that_the_next_one_does
     assert (done.stdout, done.returncode) == ("ok\n", 0)
     assert len(list(cache.glob("trees/*"))) == 1
     assert not list(cache.glob("tmp/*"))
+
+
+def test_an_interrupted_unpacking_removes_what_it_made(
+    killed_in_between: Callable[..., int], cache: Path, sif: Path
+) -> None:
+    killed_in_between(signal.SIGINT, 20, sif, 0.2)
+    assert not list(cache.glob("tmp/*"))
