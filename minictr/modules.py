@@ -30,9 +30,12 @@ if TYPE_CHECKING:
 BESIDE = ("_ctypes",)
 # Every launch runs what is imported up to this module; what comes later only some launches need.
 LAST = "minictr.cli.actions"
-# Imported by a launch that unpacked an image, compiled a profile, parsed a configuration file or
-# failed: not worth keeping.
-UNUSUAL = ("minictr.image.cache", "minictr.runtime.profile", "minictr.toml", "minictr.diagnosis")
+# Imported by a launch that unpacked an image, did not find the filter, parsed a configuration file
+# or failed: not worth keeping.
+UNUSUAL = (
+    "minictr.image.cache", "minictr.runtime.profile", "minictr.runtime.shipped", "minictr.toml",
+    "minictr.diagnosis",
+)  # fmt: skip
 # What may have been imported before anybody looks.
 BEFORE = ("minictr", "minictr.modules", "minictr.start", "minictr.__main__")
 

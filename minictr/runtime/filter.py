@@ -54,8 +54,8 @@ _UNKNOWN = -1  # __NR_SCMP_ERROR
 # instruction, with arguments as they occur (strace): the channel's words and the end.
 NEEDED = (
     ("execve", (1, 1, 1), "to become the payload"),
-    ("sendto", (3, 1, 64, 0x4000), "to report why execve failed"),
-    ("recvmsg", (3, 1, 0), "to wait while the failure is explained"),
+    ("write", (3, 1, 64), "to report why execve failed"),
+    ("read", (3, 1, 65536), "to wait while the failure is explained"),
     ("exit_group", (127,), "to end after a failed execve"),
 )
 

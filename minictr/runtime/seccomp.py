@@ -1,5 +1,7 @@
 """Find the compiled seccomp filter of a profile in the cache, or have it compiled and kept.
 
+Those of the built-in profiles are compiled already, shipped.py, as long as nobody changes these.
+
 A cached filter is found by the identity of the profile's file, not by its content: reading 19 kB
 of TOML at every launch, and importing what hashes it, would cost more than the whole lookup.
 """
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from minictr.runtime.filter import Filter
+    # sha256 of the profile's text, what it was compiled by, calls that this did not know.
+    Origin = tuple[str, str, tuple[str, ...]]
 
 # Of a cached file, and of what filter.py makes of a profile: raise it when either changes.
 FORMAT = 3
@@ -97,28 +100,43 @@ def _cached(file: str, name: str, release: str) -> bytes:
 def _compiled(path: str, keep: bool, cache: str, name: str, say: Callable[[str], None]) -> bytes:
     import time
 
-    from minictr.runtime.profile import read_profile
-
     began = time.time_ns()
     machine = posix.uname()
-    profile = read_profile(path)
-    compiler = _compiler()
-    try:
-        compiled = compiler.compile_filter(profile, machine.machine, keep)
-    except OSError as error:
-        raise _not_asked(error) from None
-    program: bytes = compiled.bpf
-    _tell(compiled, path, say)
+    program, origin = _shipped(path, machine.machine, keep) or _compile(path, machine.machine, keep)
+    say(f"seccomp profile {path}: {len(program) // 8} BPF instructions, {origin[1]}")
+    if origin[2]:
+        say(f"libseccomp does not know {', '.join(origin[2])}: added by number")
     identity = posix.stat(path)
     # A change while it was read, or a second one within a tick of the clock files are dated by,
     # would keep the old text's filter under the new text's identity.
     if name_of(identity, machine.machine, keep) != name or began - identity.st_ctime_ns < _RACY:
         say(f"seccomp filter not cached: {path} changed this very moment")
     elif cache:
-        origin = (profile.digest, compiler.libseccomp_version(), compiled.by_number, path)
-        record = marshal.dumps((FORMAT, name, machine.release, program, *origin))
+        record = marshal.dumps((FORMAT, name, machine.release, program, *origin, path))
         _keep(f"{cache}/filters", name, record, say)
     return program
+
+
+def _shipped(path: str, machine: str, keep: bool) -> tuple[bytes, Origin] | None:
+    if not path.startswith(_PROFILES):
+        return None
+    from minictr.runtime.shipped import shipped
+
+    program = shipped(path, machine, keep, FORMAT)
+    return (program, ("", "compiled beforehand", ())) if program else None
+
+
+def _compile(path: str, machine: str, keep: bool) -> tuple[bytes, Origin]:
+    from minictr.runtime.profile import read_profile
+
+    profile = read_profile(path)
+    compiler = _compiler(path.startswith(_PROFILES))
+    try:
+        compiled = compiler.compile_filter(profile, machine, keep)
+    except OSError as error:
+        raise _not_asked(error) from None
+    made_by = f"compiled by {compiler.libseccomp_version()}"
+    return compiled.bpf, (profile.digest, made_by, compiled.by_number)
 
 
 def _not_asked(error: OSError) -> Exception:
@@ -138,7 +156,7 @@ def _not_asked(error: OSError) -> Exception:
     )
 
 
-def _compiler() -> ModuleType:
+def _compiler(built_in: bool) -> ModuleType:
     """filter.py, which alone imports pyseccomp; MC0505 where that or its C library is absent."""
     try:
         from minictr.runtime import filter as compiler
@@ -153,12 +171,11 @@ def _compiler() -> ModuleType:
         missing, fix = "libseccomp", "apt-get install libseccomp2"
         if module:
             missing, fix = "pyseccomp", "python3 -m pip install pyseccomp"
-        raise Refusal(
-            "MC0505",
-            f"{cause}: {missing} is not installed",
-            proof,
-            f"{fix}\nAdd --security seccomp:unconfined to do without a filter.",
-        ) from None
+        without = "Leave the profile out: minictr's own is compiled already."
+        if built_in:  # and was changed
+            without = "Add --security seccomp:unconfined to do without a filter."
+        cause = f"{cause}: {missing} is not installed"
+        raise Refusal("MC0505", cause, proof, f"{fix}\n{without}") from None
     return compiler
 
 
@@ -172,12 +189,6 @@ def _library() -> str:
             if os.path.isfile(path):
                 return path
     return ""
-
-
-def _tell(compiled: Filter, path: str, say: Callable[[str], None]) -> None:
-    say(f"seccomp profile {path}: {len(compiled.bpf) // 8} BPF instructions, compiled")
-    if compiled.by_number:
-        say(f"libseccomp does not know {', '.join(compiled.by_number)}: added by number")
 
 
 def _keep(directory: str, name: str, record: bytes, say: Callable[[str], None]) -> None:

@@ -121,8 +121,8 @@ def test_a_link_to_an_installed_program(
 def test_an_installation_holds_compiled_modules_and_profiles(installed: Path) -> None:
     package = next(installed.glob("lib/python3*/site-packages/minictr"))
     assert list(package.glob("runtime/__pycache__/launch.*.pyc"))
-    profiles = {path.name for path in package.glob("profiles/*")}
-    assert profiles == {path.name for path in (ROOT / "minictr/profiles").glob("*.toml")}
+    profiles = {path.name for path in package.glob("profiles/**/*")}
+    assert profiles == {path.name for path in (ROOT / "minictr/profiles").glob("**/*")}
 
 
 @pytest.mark.parametrize("options", [["-m"], ["-I", "-m"]])

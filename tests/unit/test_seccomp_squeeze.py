@@ -37,7 +37,7 @@ OCI = {
     "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
     "syscalls": [
         {
-            "names": ["execve", "exit_group", "sendto", "recvmsg", "read", "mseal"],
+            "names": ["execve", "exit_group", "write", "read", "mseal"],
             "action": "SCMP_ACT_ALLOW",
         },
         {"names": ["kill", "reboot"], "action": "SCMP_ACT_LOG"},

@@ -5,6 +5,10 @@ from __future__ import annotations
 from lab.bench import Case
 
 RUN = 'minictr exec --security seccomp:"$DIRECTORY/profile.json" "$IMAGE" true'
+OWN_PROFILE = f'runuser -u "$USER" -- {RUN}'
+NO_LIBSECCOMP = """for file in $(ldconfig -p | sed -n 's/.*libseccomp.so.2.*=> //p'); do
+              mount --bind /dev/null "$(readlink -f "$file")"
+            done"""
 
 
 def profile(name: str, action: str = "SCMP_ACT_ERRNO", default: str = "SCMP_ACT_ALLOW") -> str:
@@ -47,16 +51,14 @@ CASES = [
     Case(
         "MC0505",
         proof=("libseccomp",),
-        fix=("libseccomp2", "--security seccomp:unconfined"),
-        repaired="""for file in $(ldconfig -p | sed -n 's/.*libseccomp.so.2.*=> //p'); do
-              mount --bind /dev/null "$(readlink -f "$file")"
-            done
-            runuser -u "$USER" -- minictr exec --security seccomp:unconfined "$IMAGE" true""",
-        # The library is missing as well, and the compiled filter is in the cache.
-        near="""runuser -u "$USER" -- minictr exec "$IMAGE" true
-            for file in $(ldconfig -p | sed -n 's/.*libseccomp.so.2.*=> //p'); do
-              mount --bind /dev/null "$(readlink -f "$file")"
-            done
+        fix=("libseccomp2", "Leave the profile out"),
+        repaired=f"""{NO_LIBSECCOMP}
             runuser -u "$USER" -- minictr exec "$IMAGE" true""",
+        # The library is missing as well, and the compiled filter is in the cache.
+        near=f"""echo '{{"defaultAction": "SCMP_ACT_ALLOW"}}' >"$DIRECTORY/profile.json"
+            sleep 0.1
+            {OWN_PROFILE}
+            {NO_LIBSECCOMP}
+            {OWN_PROFILE}""",
     ),
 ]
