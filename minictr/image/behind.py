@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from minictr.image.tree import Tree
 
 GO_ON = b"\n"
+HEAD_START = 0.5  # seconds, for the launch: however low the priority, caches and buses are shared
 LAST_DESCRIPTOR = 1 << 20  # fs.nr_open; each is closed by itself where close_range(2) is refused
 
 
@@ -34,6 +36,7 @@ def unpack_behind(path: str, cache: str, limit: int, home: str) -> int:
         return writer
     try:
         settle(reader)
+        time.sleep(HEAD_START)
         watch(reader)
         unpack_alone(path, cache, limit, home)
     finally:
