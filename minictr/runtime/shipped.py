@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import zlib
 
 _STAMP = 8  # bytes in front of the filter
 
@@ -18,7 +17,7 @@ def shipped(profile: str, machine: str, keep_capabilities: bool, form: int) -> b
     form  seccomp.FORMAT
     """
     with (
-        contextlib.suppress(OSError),
+        contextlib.suppress(OSError, ImportError),
         open(profile, "rb") as text,
         open(file_of(profile, machine, keep_capabilities), "rb") as kept,
     ):
@@ -35,4 +34,6 @@ def file_of(profile: str, machine: str, keep_capabilities: bool) -> str:
 
 def stamp(text: bytes, form: int) -> bytes:
     """What tells whether a filter was made of this text, in this form: no guard against malice."""
+    import zlib  # which an interpreter of one's own making may lack
+
     return zlib.crc32(text, form).to_bytes(_STAMP, "little")
