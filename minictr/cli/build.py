@@ -35,7 +35,9 @@ def main(arguments: list[str], environ: dict[str, str]) -> int:
         raise usage(f"2 arguments are needed, {len(paths)} were given")
     check_epoch(environ)
     # Ending by an exception removes the unfinished file, and mksquashfs with it.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup(1)
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     recipe = text_of(flags["--recipe"]) if flags["--recipe"] else ""
     output, directory = paths
     build(output, directory, flags["--compressor"], recipe, "--force" in flags, sys.stderr.isatty())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import posix
@@ -10,6 +12,7 @@ import re
 import stat
 import subprocess
 import time
+from collections.abc import Iterator
 
 from minictr.image import sif
 from minictr.image.metadata import Object, describe_objects
@@ -28,6 +31,8 @@ NOT_WRITTEN = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS),
     *(errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENAMETOOLONG),
 )
+# What a build writes until it is whole, and seconds in which its maker locks it.
+UNFINISHED, YOUNG = ".minictr-build.", 5
 UNREAD = re.compile(r"(?:Failed to read file|Could not open) (.*)$")
 GROUP = 1  # apptainer puts all objects of an image into one group
 
@@ -47,18 +52,53 @@ def build(output: str, root: str, compressor: str, recipe: str, force: bool, sho
     if not os.path.isdir(root):
         raise Refusal("usage", f"{printable(root)} is not a directory")
     objects = describe_objects(root, recipe)
-    directory = os.path.dirname(os.path.abspath(output))
-    temporary = f"{directory}/.{os.path.basename(output)}.{os.getpid()}"
+    output = os.path.abspath(output)
+    directory = os.path.dirname(output)
+    offset = partition_offset(objects)
     try:
-        offset = partition_offset(objects)
-        make_squashfs(command_for(root, temporary, output, compressor, offset), directory, show)
-        write_sif(temporary, objects, offset)
-        os.rename(temporary, output)
+        sweep(directory)
+        with unfinished(directory) as (temporary, lock):
+            command = command_for(root, temporary, output, compressor, offset)
+            make_squashfs(command, lock, show)
+            write_sif(temporary, objects, offset)
+            os.rename(temporary, output)
     except OSError as error:
         raise stopped(error.errno or 0, directory, OUTPUT, output) from error
+
+
+@contextlib.contextmanager
+def unfinished(directory: str) -> Iterator[tuple[str, int]]:
+    """(path, descriptor) of a new file beside the output, removed where it is not renamed.
+
+    mksquashfs inherits the descriptor, whose flock(2) says that somebody still writes.
+    """
+    path = f"{directory}/{UNFINISHED}{os.getpid()}.{os.uname().nodename}"
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with contextlib.suppress(OSError):  # a file system that has no locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield path, lock
     finally:
-        if os.path.lexists(temporary):
-            os.unlink(temporary)
+        os.close(lock)
+        with contextlib.suppress(OSError):  # renamed; or what failed is already being told
+            os.unlink(path)
+
+
+def sweep(directory: str) -> None:
+    """Remove what builds that were killed have left beside the output."""
+    try:
+        left = [name for name in os.listdir(directory) if name.startswith(UNFINISHED)]
+    except OSError:  # one can write where one may not list
+        left = []
+    for path in (f"{directory}/{name}" for name in left):
+        with contextlib.suppress(OSError):  # in use, gone meanwhile, or another user's
+            file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(file).st_mtime > YOUNG:  # else about to be locked
+                    os.unlink(path)
+            finally:
+                os.close(file)
 
 
 def partition_offset(objects: list[Object]) -> int:
@@ -84,7 +124,7 @@ def find_mksquashfs() -> str:
     return find("mksquashfs", "MC0127", "writes the root file system")
 
 
-def make_squashfs(command: list[str], directory: str, show: bool) -> None:
+def make_squashfs(command: list[str], lock: int, show: bool) -> None:
     """Run mksquashfs; its bar goes to stderr, as everything that is not a result."""
     at = command.index("-quiet")
     done = subprocess.run(
@@ -92,6 +132,7 @@ def make_squashfs(command: list[str], directory: str, show: bool) -> None:
         stdin=subprocess.DEVNULL,
         stdout=2 if show else subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        pass_fds=(lock,),
         text=True,
         errors="surrogateescape",
         env={**os.environ, "LC_ALL": "C"},

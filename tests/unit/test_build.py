@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -196,3 +201,49 @@ def test_a_standard_stream_is_refused_as_what_it_is(root: Path) -> None:
     for arguments in (("-", root), ("out.sif", "-")):
         with pytest.raises(Refusal, match=r"^- is refused: images and trees are files with a name"):
             build(*arguments)
+
+
+@pytest.fixture
+def begun(root: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """(process, unfinished file) of a build that takes long; its process group is its own."""
+    with (root / "large").open("wb") as large:
+        large.truncate(4 << 30)
+    command = [sys.executable, "-m", "minictr", "build", str(tmp_path / "out.sif"), str(root)]
+    process = subprocess.Popen(command, start_new_session=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not children.read_text():  # mksquashfs
+        assert process.poll() is None
+        time.sleep(0.01)
+    yield process, next(tmp_path.glob(".minictr-build.*"))
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT])
+def test_a_build_that_is_ended_leaves_nothing(
+    begun: tuple[subprocess.Popen[bytes], Path], tmp_path: Path, number: int
+) -> None:
+    process, _ = begun
+    process.send_signal(number)
+    assert process.wait(20) != 0
+    assert os.listdir(tmp_path) == ["root"]
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_what_a_killed_build_left_the_next_one_removes(
+    begun: tuple[subprocess.Popen[bytes], Path], root: Path, tmp_path: Path
+) -> None:
+    process, left = begun
+    process.kill()
+    process.wait()
+    os.utime(left, (0, 0))
+    small = root / ".singularity.d"
+    build(tmp_path / "other.sif", small)
+    assert left.exists()  # mksquashfs still writes
+    os.killpg(process.pid, signal.SIGKILL)
+    while left.exists():
+        os.utime(left, (0, 0))
+        build("-F", tmp_path / "other.sif", small)
+    assert sorted(os.listdir(tmp_path)) == ["other.sif", "root"]
