@@ -145,6 +145,8 @@ def parse(path: str, text: str) -> Values:
             raise Refusal("request", f"{place}: {why}" if key in REFUSALS else f"{place} {why}")
         if not fits(kind, value):
             raise Refusal("request", f"{place} takes {EXPECTED[kind]}")
+        if key == "env" and isinstance(value, dict) and any("=" in name for name in value):
+            raise Refusal("request", f"{place} has a name with = in it, which no variable can have")
         if holds_nul(value):
             raise Refusal("request", f"{place} has a NUL byte, which ends any text of the kernel's")
         values[key] = [value] if kind in ("list", "array") and isinstance(value, str) else value  # type: ignore[assignment]

@@ -7,9 +7,16 @@ try:
 except ModuleNotFoundError:  # the same parser is in the standard library since 3.11
     import tomllib as tomli  # type: ignore[no-redef]
 
-TomlError = tomli.TOMLDecodeError  # its text names line and column
+
+class TomlError(Exception):
+    """What is wrong with a document; the text names line and column, where the parser does."""
 
 
 def parse_toml(text: str) -> dict[str, object]:
-    """The document as a dictionary. TomlError says what is wrong, at which line and column."""
-    return tomli.loads(text)
+    """The document as a dictionary. Raises TomlError."""
+    try:
+        return tomli.loads(text)
+    except RecursionError:
+        raise TomlError("brackets or keys are nested too deep") from None
+    except ValueError as error:  # the parser's own, or that of int(), which takes 4300 digits
+        raise TomlError(str(error)) from None
