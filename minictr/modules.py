@@ -273,6 +273,7 @@ def write(path: str, content: bytes) -> None:
     complete = False
     try:
         complete = posix.write(descriptor, content) == len(content)
+        posix.fsync(descriptor)  # renamed before it is written it could be empty after a crash
     finally:
         posix.close(descriptor)
         if not complete:

@@ -24,7 +24,8 @@ Usage: minictr cache list [--json]
   list    what the cache holds, and what could not be unpacked behind a launch
   clean   remove trees whose image file is gone or was changed, compiled filters and modules that
           no launch would use again, and what killed processes left;
-          --all: every tree that no container uses; NAME: this one (the beginning is enough)
+          --all: every tree that no container uses, and all that was compiled; NAME: this one
+          (the beginning is enough)
   verify  compare each tree with what was recorded when it was unpacked (sizes, times and modes of
           all entries; contents are not read); status 1 when one differs
 """
@@ -129,7 +130,7 @@ def clean(cache: str, trees: list[Cached], everything: bool, named: bool) -> int
         else:
             print(f"in use, not removed: {label}", file=sys.stderr)
             status = 1 if named else status
-    stale = tidy(cache) + remove_stale(cache)
+    stale = tidy(cache) + remove_stale(cache, everything and not named)
     if stale:
         print(f"removed {stale} stale index entries, compiled files and temporaries")
     return status

@@ -19,12 +19,18 @@ from minictr.runtime import seccomp
 UNREAD = 30 * 86400
 
 
-def remove_stale(cache: str) -> int:
+def remove_stale(cache: str, every: bool = False) -> int:
     """Remove stale files and temporaries from CACHE/code and CACHE/filters; how many there were.
 
     A writer that lives loses at most its temporary: then the next launch compiles again.
+
+    every   whatever was compiled or parsed, and not looked into: a disk may have damaged it
     """
-    stale = [*stale_modules(f"{cache}/code"), *stale_filters(f"{cache}/filters")]
+    if every:
+        parts = ("code", "filters", "config")
+        stale = [entry.path for part in parts for entry in entries(f"{cache}/{part}")]
+    else:
+        stale = [*stale_modules(f"{cache}/code"), *stale_filters(f"{cache}/filters")]
     for path in stale:
         with contextlib.suppress(FileNotFoundError):  # another `cache clean` was faster
             os.unlink(path)

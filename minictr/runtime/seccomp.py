@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import marshal
 import posix
+from _imp import source_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Origin = tuple[str, str, tuple[str, ...]]
 
 # Of a cached file, and of what filter.py makes of a profile: raise it when either changes.
-FORMAT = 3
+FORMAT = 4
 BUILT_IN = ("default", "compat")
 _PROFILES = __file__.rpartition("/runtime/")[0] + "/profiles/"
 _LARGEST = 65536  # bytes of a cached file: 4096 instructions and what is said of them
@@ -89,12 +90,13 @@ def _cached(file: str, name: str, release: str) -> bytes:
         if status.st_uid != posix.geteuid() or status.st_mode & 0o170077 != 0o100000:
             return b""
         kept = marshal.loads(posix.read(descriptor, _LARGEST))
-        head, bpf = kept[:3], kept[3]
-    except (OSError, ValueError, EOFError, TypeError, IndexError, KeyError):
-        return b""  # a write cut short by a full disk or a crash: marshal says so in five ways
+        head, bpf = (*kept[:3], kept[8]), kept[3]
+        wanted = (FORMAT, name, release, source_hash(FORMAT, bpf))
+    except (OSError, ValueError, EOFError, TypeError, IndexError, KeyError, MemoryError):
+        return b""  # a write cut short by a full disk or a crash: marshal says so in many ways
     finally:
         posix.close(descriptor)
-    return bpf if head == (FORMAT, name, release) and isinstance(bpf, bytes) else b""
+    return bpf if head == wanted else b""
 
 
 def _compiled(path: str, keep: bool, cache: str, name: str, say: Callable[[str], None]) -> bytes:
@@ -112,7 +114,8 @@ def _compiled(path: str, keep: bool, cache: str, name: str, say: Callable[[str],
     if name_of(identity, machine.machine, keep) != name or began - identity.st_ctime_ns < _RACY:
         say(f"seccomp filter not cached: {path} changed this very moment")
     elif cache:
-        record = marshal.dumps((FORMAT, name, machine.release, program, *origin, path))
+        ends = path, source_hash(FORMAT, program)
+        record = marshal.dumps((FORMAT, name, machine.release, program, *origin, *ends))
         _keep(f"{cache}/filters", name, record, say)
     return program
 
@@ -200,6 +203,7 @@ def _keep(directory: str, name: str, record: bytes, say: Callable[[str], None]) 
         descriptor = posix.open(temporary, flags, 0o600)
         try:
             written = posix.write(descriptor, record)
+            posix.fsync(descriptor)  # renamed before it is written it could be empty after a crash
         finally:
             posix.close(descriptor)
         if written == len(record):

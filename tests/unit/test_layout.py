@@ -43,7 +43,7 @@ CHEAP = {
     *("__future__", "posix", "sys", "marshal", "time", "errno", "_socket", "fcntl", "select"),
     *("pwd", "grp", "_signal", "_ctypes", "_struct", "gc"),
     # Frozen into the interpreter, which has loaded both before it looks at a program.
-    *("_frozen_importlib", "_frozen_importlib_external"),
+    *("_frozen_importlib", "_frozen_importlib_external", "_imp"),
 }
 
 # Where a package that is not the standard library's is imported: one file each.

@@ -77,7 +77,7 @@ def test_a_file_says_what_it_was_made_from_and_by(tmp_path: Path) -> None:
     own = profile(tmp_path)
     ask(own, tmp_path)
     (path,) = entries(tmp_path)
-    _, name, release, _, digest, library, by_number, origin = marshal.loads(path.read_bytes())
+    _, name, release, _, digest, library, by_number, origin, _ = marshal.loads(path.read_bytes())
     assert (name, release) == (path.name, os.uname().release)
     assert len(digest) == 64
     assert library.startswith("compiled by libseccomp.so.")

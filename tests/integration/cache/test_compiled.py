@@ -90,3 +90,25 @@ def test_what_another_python_compiled_goes_when_nobody_reads_it(
     os.utime(other, (then, then))
     minictr("cache", "clean")
     assert (other in compiled(cache)) == kept
+
+
+def test_clean_all_removes_what_was_compiled_without_a_look_into_it(
+    minictr: Run, sif: Path, cache: Path, launched: list[Path]
+) -> None:
+    for path in launched:
+        path.write_bytes(path.read_bytes().replace(b"minictr", b"munictr"))
+    done = minictr("cache", "clean", "--all")
+    assert (done.returncode, compiled(cache)) == (0, [])
+    assert minictr("exec", sif, "true").returncode == 0
+
+
+def test_a_filter_with_a_flipped_bit_is_compiled_again(
+    minictr: Run, sif: Path, launched: list[Path], profile: Path
+) -> None:
+    for path in launched:
+        if path.parent.name == "filters":
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content)
+    for options in ((), ("--security", f"seccomp:{profile}")):
+        assert minictr("exec", *options, sif, "true").returncode == 0
