@@ -99,19 +99,18 @@ def _execute(
 def _confine(request: Request) -> tuple[Step, ...]:
     steps: list[Step] = []
     if request.close_descriptors:
-        steps.append(privileges.CloseDescriptors(_kept_descriptors(request)))
+        kept = _descriptor_of_a_rank(request)
+        steps.append(privileges.CloseDescriptors(kept, 3 + request.preserve_fds))
     if not request.fakeroot:
         steps += [privileges.DropBoundingSet(), privileges.DropCapabilities()]
     return (*steps, privileges.SetNoNewPrivileges())
 
 
-def _kept_descriptors(request: Request) -> tuple[int, ...]:
-    """The first --preserve-fds above 2, and the one through which an MPI rank is started."""
-    asked = set(range(3, 3 + request.preserve_fds))
+def _descriptor_of_a_rank(request: Request) -> tuple[int, ...]:
+    """The descriptor through which an MPI rank is started."""
     rank = dict(request.host_environment).get("PMI_FD", "")
-    if rank.isdecimal() and len(rank) < _DIGITS and int(rank) > 2:
-        asked.add(int(rank))
-    return tuple(sorted(asked))
+    given = rank.isdecimal() and len(rank) < _DIGITS and int(rank) > 2
+    return (int(rank),) if given else ()
 
 
 def _build(

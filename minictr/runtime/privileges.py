@@ -76,10 +76,11 @@ class CloseDescriptors(Step):
     """
 
     calls: ClassVar[str] = "close_range(2)"
-    keep: tuple[int, ...] = ()  # descriptors above 2 which stay open
+    keep: tuple[int, ...] = ()  # descriptors which stay open
+    first: int = 3  # and so do those below
 
     def run(self, process: Process) -> None:
-        first = 3
+        first = self.first
         for kept in sorted({*self.keep, *process.channel}):
             if kept > first:
                 close_range(first, kept - 1)

@@ -52,6 +52,7 @@ def test_the_first_few_are_kept_when_asked_for(with_descriptors: Callable[..., s
     assert with_descriptors(LOOK, "--preserve-fds", "1").split() == ["0", "1", "2", "3"]
     assert with_descriptors(LOOK, "--preserve-fds=3").split() == ["0", "1", "2", "3", "5"]
     assert with_descriptors("cat <&5", "--preserve-fds=3") == "secret\n"
+    assert "17" in with_descriptors(LOOK, "--preserve-fds=999999999").split()
 
 
 def test_the_one_through_which_a_parallel_job_is_started_is_kept(
