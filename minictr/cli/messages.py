@@ -8,11 +8,11 @@ from __future__ import annotations
 import posix
 
 from minictr.cli.names import DROP_IN_NAMES
+from minictr.refusal import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minictr.cli.names import Name
-    from minictr.refusal import Refusal
     from minictr.request import Request
 
 # Level -> (label of our own, label of the drop-in names, lowest verbosity at which it is shown).
@@ -77,10 +77,18 @@ def refuse(name: Name, refusal: Refusal, command: str = "", form: object = None)
 
 
 def write(text: str, descriptor: int = 2) -> None:
-    """Write all of `text`; file names of any bytes survive as surrogates."""
+    """Write all of `text`; file names of any bytes survive as surrogates.
+
+    Raises Refusal and BrokenPipeError where the descriptor is not that of standard error.
+    """
     left = text.encode("utf-8", "surrogateescape")
     while left:
         try:
             left = left[posix.write(descriptor, left) :]
-        except OSError:
-            return  # nobody reads it, and there is no other place to say so
+        except OSError as error:
+            if descriptor == 2:
+                return  # nobody reads it, and there is no other place to say so
+            if isinstance(error, BrokenPipeError):
+                raise
+            why = posix.strerror(error.errno or 0)
+            raise Refusal("request", f"standard output cannot be written: {why}") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ordinary_user import User
+from readable import Checkout
 from small_images import give, make_image
 
 Sh = Callable[..., subprocess.CompletedProcess[str]]
@@ -118,3 +119,14 @@ def test_the_status_of_a_launch_whose_caller_ignores_its_children(
     )
     command = ["/usr/bin/python3", "-c", code, program, "exec", image, "sh", "-c", "exit 9"]
     assert run_as_user(command, env={"MINICTR_CACHEDIR": str(warm)}).returncode == 9
+
+
+@pytest.mark.parametrize("command", ["version", "explain MC0301", "plan", "doctor"])
+def test_what_cannot_be_written_is_no_success(
+    run_as_user: Sh, checkout: Checkout, image: Path, command: str
+) -> None:
+    words = f"plan {image} true" if command == "plan" else command
+    program = checkout.program
+    done = run_as_user(["sh", "-c", f"{program} {words} >/dev/full"])
+    assert done.returncode == 125
+    assert "standard output cannot be written: No space left on device" in done.stderr
