@@ -10,7 +10,7 @@ from minictr.diagnosis.payload import RunPayload
 from minictr.diagnosis.probes.command import directory
 from minictr.diagnosis.probes.inside import host_path
 from minictr.diagnosis.probes.libraries import Lacking, first_lacking
-from minictr.diagnosis.probes.program import Program, chain, runs_here, seen_from
+from minictr.diagnosis.probes.program import Program, chain, own_program, runs_here, seen_from
 from minictr.diagnosis.probes.walk import walk
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.image.refusals import printable, quoted
@@ -110,6 +110,9 @@ def not_for_env(interview: Interview) -> Verdict:
     the container's PATH and ends with status 127 where it is not. All that stands behind env is
     one name, unless it begins with -S; a carriage return at the end of the line is part of it.
 
+    busybox and toybox have many programs in one file, and an env that runs those without PATH,
+    depending on how it was built. Of a name that is in that file nothing is said.
+
     Reproduction (an ordinary user; IMAGE is a directory):
 
         printf '#!/bin/env nosuch\n' >"$IMAGE/bin/greet" && chmod +x "$IMAGE/bin/greet"
@@ -133,6 +136,9 @@ def not_for_env(interview: Interview) -> Verdict:
     path = str(interview.failure.arguments[1])
     if not name or _has(interview, name, path):
         return Excluded(f"the container has {name or 'no name to look for'}")
+    for env in programs[1:2]:
+        if own_program(interview.container(), env, name):
+            return Unknown(f"{env.real}, which is env, has a {name} of its own, without PATH")
     return Proof(
         f"env does not find {name!r}, which the #! line of {script.real} names",
         (

@@ -13,6 +13,7 @@ _ET_EXEC, _ET_DYN = 2, 3
 _PT_LOAD, _PT_INTERP = 1, 3
 _PATH_MAX = 4096
 _TABLE = 65536  # bytes of a program header table at most
+_WHOLE = 1 << 24  # bytes of a program: no busybox is as large
 DEEPEST = 6  # files that are read one for the sake of another: fs/exec.c, exec_binprm
 
 # elf(5) e_machine: what people call it.
@@ -110,6 +111,23 @@ def memory_of(root: str, program: Program) -> int:
     sizes = [int.from_bytes(row[40:48], "little") for row in loads]
     ends = [start + size for start, size in zip(starts, sizes, strict=True)]
     return max(ends) - min(starts) if loads else 0
+
+
+def own_program(root: str, program: Program, name: str) -> bool:
+    """Whether a file that is many programs in one, busybox or toybox, may be that one, too.
+
+    Its table has each name between two NUL bytes.
+    """
+    try:
+        descriptor = posix.open(root + program.real, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:  # executable but not readable: nobody knows
+        return True
+    try:
+        content = posix.read(descriptor, _WHOLE)
+    finally:
+        posix.close(descriptor)
+    table = b"\0" + name.encode("utf-8", "surrogateescape") + b"\0"
+    return (b"BusyBox" in content or b"toybox" in content) and table in content
 
 
 def runs_here(machine: int) -> bool:

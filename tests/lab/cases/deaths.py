@@ -77,6 +77,18 @@ CASES = [
     ),
     Case(
         "MC0642",
+        name="of-its-own",
+        status=127,
+        script=f"{OWN}; own greet '#!/bin/env nosuch\\n'\n"
+        'minictr exec --env PATH=/none "$IMAGE" /bin/greet',
+        proof=("env does not find 'nosuch'", "PATH is /none"),
+        repaired='minictr exec "$IMAGE" true',
+        # This env is busybox, which is a shell as well, wherever PATH leads to.
+        near=f"{OWN}; own greet '#!/bin/env sh\\nnosuch\\n'\n"
+        'minictr exec --env PATH=/none "$IMAGE" /bin/greet || [ $? = 127 ]',
+    ),
+    Case(
+        "MC0642",
         name="carriage-return",
         status=127,
         script=f"{OWN}; own greet '#!/bin/env sh\\r\\n'; minictr exec \"$IMAGE\" greet",
