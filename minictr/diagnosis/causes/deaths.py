@@ -137,12 +137,15 @@ def larger_than_the_limit(interview: Interview) -> Verdict:
 
 @cause(
     "MC0645",
-    "the command has used up its limit on processor time",
+    "SIGXCPU ended the command: its limit on processor time is used up, or a process sent it",
     stops=(_STEP,),
 )
 def out_of_time(interview: Interview) -> Verdict:
-    """A process that has computed for as long as RLIMIT_CPU allows gets SIGXCPU. Batch systems and
-    login servers set it.
+    """A process that has computed for as long as RLIMIT_CPU allows gets SIGXCPU. Login servers set
+    the limit. Batch systems send the signal by kill(2), too, when their own time is up.
+
+    The kernel tells a parent the signal and no more. How long the one process computed cannot be
+    known either: what getrusage(2) says of it has the processes in it that it waited for.
 
     At the hard limit the signal is SIGKILL, which says nothing: it looks the same whoever sent it,
     and the time of the one process that it ended is gone with it. Of a SIGKILL nothing is said.
@@ -156,9 +159,10 @@ def out_of_time(interview: Interview) -> Verdict:
 
     Fix, administrator: raise the hard limit, where that is what is too low: limits.conf(5).
 
-    Not the cause: time by the clock, which a batch system counts by itself.
+    Not the cause: less time, in the whole container, than the limit allows a single process.
 
-    Sources: getrlimit(2), RLIMIT_CPU; kernel/time/posix-cpu-timers.c, check_process_timers.
+    Sources: getrlimit(2), RLIMIT_CPU; getrusage(2), RUSAGE_CHILDREN; sigaction(2), si_code;
+    kernel/time/posix-cpu-timers.c, check_process_timers.
     """
     if _signal(interview) != _SIGXCPU:
         return None
@@ -176,10 +180,14 @@ def out_of_time(interview: Interview) -> Verdict:
     else:
         fix = f"ulimit -S -t {most} && {again(interview.request)}"
     return Proof(
-        f"{_command(interview)} has used up its limit of {soft} seconds of processor time",
+        f"SIGXCPU ended {_command(interview)}: its limit of {soft} seconds of processor time is "
+        "used up; else a process sent it",
         (
             f"getrlimit(RLIMIT_CPU): {soft} seconds, at most {most}",
-            f"the wait status is that of SIGXCPU; the container has computed for {seconds:.0f} s",
+            f"the wait status is that of SIGXCPU; the container has computed for {seconds:.0f} s, "
+            "all its processes together",
+            "what tells the two apart: strace -f, with --id-map single, shows "
+            "si_code=SI_KERNEL where it was the limit",
         ),
         fix_user=fix,
         fix_administrator=of_administrator,

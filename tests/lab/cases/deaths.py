@@ -15,6 +15,9 @@ KILLING = """profile() { printf '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls":
 MEMORY = """memory() { file=memory.limit_in_bytes; limit=$1; shift
     [ -d /sys/fs/cgroup/memory ] || file=memory.max; in-cgroup memory $file $limit -- "$@"; }"""
 
+TOGETHER = """minictr exec "$IMAGE" sh -c 'one() { sh -c "i=0; while [ \\$i -lt 400000 ]; do
+    i=\\$((i+1)); done"; }; one; one; one; one; kill -XCPU $$'"""
+
 CASES = [
     Case(
         "MC0640",
@@ -177,7 +180,12 @@ CASES = [
     Case(
         "MC0645",
         status=152,
-        proof=("sh has used up its limit of 1 seconds", "getrlimit(RLIMIT_CPU): 1 seconds"),
+        proof=(
+            "SIGXCPU ended sh: its limit of 1 seconds of processor time is used up; else a process "
+            "sent it",
+            "getrlimit(RLIMIT_CPU): 1 seconds",
+            "what tells the two apart: strace -f, with --id-map single, shows si_code=SI_KERNEL",
+        ),
         fix=("ulimit -S -t ", "minictr exec {image} sh -c "),
         repaired='ulimit -S -t 1; timeout 3 sh -c "$USER_FIX" || [ $? = 124 ]',
         near="""ulimit -S -t 100; minictr exec "$IMAGE" sh -c 'kill -XCPU $$' || [ $? = 152 ]""",
@@ -187,10 +195,19 @@ CASES = [
         name="killed",
         status=152,
         script="""ulimit -S -t 1; minictr exec "$IMAGE" sh -c 'while :; do :; done'""",
-        proof=("sh has used up its limit of 1 seconds",),
+        proof=("SIGXCPU ended sh: its limit of 1 seconds",),
         repaired='ulimit -S -t 10; minictr exec "$IMAGE" true',
         # Its children have computed for longer than one process may, and somebody sends SIGKILL.
         near="""ulimit -t 1; minictr exec "$IMAGE" sh -c 'one() { timeout -s TERM 0.6 sh -c \
             "while :; do :; done"; }; one; one; one; kill -KILL $$' || [ $? = 137 ]""",
+    ),
+    Case(  # Together they computed for longer, each for less: the report leaves open who sent it.
+        "MC0645",
+        name="together",
+        status=152,
+        script=f"""ulimit -S -t 2; {TOGETHER}""",
+        proof=("; else a process sent it", "all its processes together"),
+        repaired='ulimit -S -t 10; minictr exec "$IMAGE" true',
+        near=f"""ulimit -S -t 100; {TOGETHER} || [ $? = 152 ]""",
     ),
 ]
