@@ -104,6 +104,17 @@ def test_what_cannot_be_looked_at_is_said_and_not_taken_for_absence(lab: Lab) ->
     assert {"MC0201", "MC0202"} <= {entry["code"] for entry in still_open}
 
 
+def test_a_root_that_nobody_can_compare_is_not_said_to_be_no_chroot(lab: Lab) -> None:
+    script = """unshare -Urm sh -c 'mount --rbind / "$CHROOT"; exec chroot "$CHROOT" \\
+        setpriv --inh-caps=-all --bounding-set=-all minictr exec "$IMAGE" true'"""
+    outcome = lab.run(script)
+    assert outcome.code == "MC0000"
+    still_open = outcome.report["still_open"]
+    assert isinstance(still_open, list)
+    why = {entry["code"]: entry["why"] for entry in still_open}
+    assert why["MC0203"].endswith("setns(2) into our own mount namespace gives EPERM")
+
+
 def test_json_is_one_object_and_text_says_the_same(lab: Lab) -> None:
     as_json = lab.run('minictr exec "$IMAGE" nosuch')
     assert json.loads(as_json.stderr) == as_json.report

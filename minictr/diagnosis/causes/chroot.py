@@ -9,7 +9,9 @@ from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.ancestry import ancestry
 from minictr.diagnosis.probes.calls import is_mount_root
+from minictr.diagnosis.probes.children import ask
 from minictr.diagnosis.probes.mountinfo import Mount, mounts
+from minictr.diagnosis.probes.own_root import enter_again, in_first_pids
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 
 
@@ -24,9 +26,12 @@ def chrooted(interview: Interview) -> Verdict:
     r"""A process whose root directory was changed by chroot(2) may not make a user namespace: with
     the capabilities over it, it could leave the chroot. The kernel answers EPERM.
 
-    Three facts prove it, each alone: statx(2) of / says that no mount begins there; no line of
-    /proc/self/mountinfo has the mount point /; or a mount of ours is seen by process 1, or by a
-    process we come from, at another place below the directory that is our root.
+    Four facts prove it, each alone: statx(2) of / says that no mount begins there; no line of
+    /proc/self/mountinfo has the mount point /; a mount of ours is seen by process 1, or by a
+    process we come from, at another place below the directory that is our root; or setns(2) into
+    our own mount namespace, which makes its root ours, leads to another one. Where that is refused,
+    the root may be a mount that only a chroot makes a root: nothing but the root of the machine's
+    process 1 rules that out.
 
     Reproduction (root; CHROOT is a directory with a system in it):
 
@@ -56,7 +61,11 @@ def chrooted(interview: Interview) -> Verdict:
     if not seen:
         if root is None and not own:
             return Unknown("neither statx(2) nor /proc/self/mountinfo tells what / is")
-        return Excluded("a mount begins at /, and no other process sees it elsewhere")
+        entered = _entered(own, interview)
+        if isinstance(entered, Excluded | Unknown):
+            return entered
+        outside, fact = entered
+        seen.append(fact)
     named = f" at {outside}" if outside else ""
     return Proof(
         f"minictr runs in a chroot{named}, where the kernel makes no user namespaces",
@@ -78,6 +87,25 @@ def _outer_root(own: tuple[Mount, ...], interview: Interview) -> tuple[str, str]
                 fact = f"mount {mount.identity}, here at {inner}, is at {mount.point}"
                 return outer, f"{fact} in /proc/{pid}/mountinfo"
     return "", ""
+
+
+def _entered(own: tuple[Mount, ...], interview: Interview) -> tuple[str, str] | Excluded | Unknown:
+    """(our root as that of the mount namespace has it, the fact that there is another)."""
+    roots = {mount.identity for mount in own if mount.point == "/"}
+    if len(roots) > 1:
+        return Excluded("a mount begins at /, and another one lies on top of it")
+    answer = interview.once(ask, enter_again)
+    found = answer.value if isinstance(answer.value, tuple) else ("", answer.trouble)
+    kind, said = (str(word) for word in found)
+    if kind == "same":
+        return Excluded("setns(2) into our own mount namespace leads to the root that we have")
+    if kind == "other":
+        place = f"; ours is at {said}" if said else ""
+        return said, f"setns(2) into our own mount namespace leads to another root{place}"
+    first = {mount.identity for mount in interview.once(mounts, 1) if mount.point == "/"}
+    if roots & first and in_first_pids():
+        return Excluded("a mount begins at /, and process 1 of the machine has the same root")
+    return Unknown(f"a mount begins at /, and nobody tells whether another is above it: {said}")
 
 
 def _pivot(outside: str) -> str:

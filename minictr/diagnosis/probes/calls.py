@@ -23,6 +23,7 @@ _SOCK_DGRAM = 2
 _NO_SOCK_FLAG = 0x10
 _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 _AT_FDCWD = -100
+_STATX_MNT_ID = 0x1000
 _STATX_ATTR_MOUNT_ROOT = 0x2000  # include/uapi/linux/stat.h; known since Linux 5.8
 
 
@@ -85,6 +86,15 @@ def is_mount_root(path: str) -> bool | None:
     if not known & _STATX_ATTR_MOUNT_ROOT:
         return None
     return bool(int.from_bytes(answer[8:16], "little") & _STATX_ATTR_MOUNT_ROOT)
+
+
+def mount_id(path: str) -> int:
+    """The id, as in mountinfo, of the mount that `path` is on; 0 where statx(2) gives none."""
+    answer = bytearray(256)  # struct statx: what is given at byte 0, stx_mnt_id at byte 144
+    if raw(_number("statx"), _AT_FDCWD, path.encode() + b"\0", 0, _STATX_MNT_ID, answer) < 0:
+        return 0
+    given = int.from_bytes(answer[:4], "little") & _STATX_MNT_ID
+    return int.from_bytes(answer[144:152], "little") if given else 0
 
 
 class MountAnswer(Value):

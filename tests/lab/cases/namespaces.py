@@ -5,6 +5,8 @@ from __future__ import annotations
 from lab.bench import Case
 from lab.cases.common import AS_USER, LAUNCH_AS_USER
 
+BOUND = """unshare -Urm sh -c 'mount --rbind / "$CHROOT"; %s'"""
+
 CASES = [
     Case(
         "MC0201",
@@ -66,6 +68,21 @@ CASES = [
         repaired=f"""echo '{LAUNCH_AS_USER}' >"$DIRECTORY/go"
             sh -c "$ADMINISTRATOR_FIX" <"$DIRECTORY/go" """,
         near=f"unshare -m {LAUNCH_AS_USER}",
+    ),
+    Case(  # a mount in a mount namespace that no other process is in
+        "MC0203",
+        name="alone",
+        script=BOUND % 'exec chroot "$CHROOT" minictr exec "$IMAGE" true',
+        proof=(
+            "minictr runs in a chroot at {chroot}",
+            "setns(2) into our own mount namespace leads to another root; ours is at {chroot}",
+        ),
+        repaired="echo 'minictr exec \"$IMAGE\" true' >\"$DIRECTORY/go\"\n"
+        + BOUND % 'sh -c "$ADMINISTRATOR_FIX" <"$DIRECTORY/go"',
+        # The same mount, gone onto by pivot_root(2).
+        near=BOUND
+        % """cd "$CHROOT"; pivot_root . . && umount -l . && cd /
+            exec minictr exec "$IMAGE" true""",
     ),
     Case(
         "MC0204",
