@@ -85,8 +85,9 @@ def proc_covered(interview: Interview) -> Verdict:
 )
 def proc_atime(interview: Interview) -> Verdict:
     r"""A container with a PID namespace gets a /proc of its own, mounted as usual: relatime. The
-    host's is mounted noatime, nodiratime or strictatime; to a user namespace such flags are locked,
-    and the kernel takes a proc with other flags for one that shows more than the caller may see.
+    caller's, of several on /proc the one on top, is mounted noatime, nodiratime or strictatime; to
+    a user namespace such flags are locked, and the kernel takes a proc with other flags for one
+    that shows more than the caller may see.
 
     A child in new namespaces tries the same through the new mount API, and the kernel says which
     of EPERM's reasons it was; the flags stand in /proc/self/mountinfo.
@@ -139,7 +140,7 @@ def _shown(interview: Interview) -> tuple[str, tuple[ProcMount, ...]] | Verdict:
         return refused
     whole = proc_mounts(interview.once(mounts))
     if not whole:
-        return Unknown(f"{refused.fact}; /proc/self/mountinfo shows no proc to compare with")
+        return Unknown(f"{refused.fact}; /proc/self/mountinfo shows no whole proc to compare with")
     return refused.fact, whole
 
 

@@ -40,8 +40,14 @@ class Refusal(Value):
 
 
 def proc_mounts(table: tuple[Mount, ...]) -> tuple[ProcMount, ...]:
-    """The mounts of proc in a table. One of a part of it, of /proc/sys say, is none."""
+    """The mounts of proc in a table that show all of it.
+
+    One of a part of it, of /proc/sys say, is none; nor is one with another mount on its root, be
+    that a proc as well: the kernel takes it for covered.
+    """
+    under = {(mount.parent, mount.point) for mount in table}
     whole = [m for m in table if m.kind == "proc" and m.line.split(" ")[3] == "/"]
+    whole = [mount for mount in whole if (mount.identity, mount.point) not in under]
     return tuple(
         ProcMount(
             mount,

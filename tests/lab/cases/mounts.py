@@ -203,6 +203,17 @@ CASES = [
         near=f"mount --bind /dev/null /proc/uptime; {LAUNCH}",
         instead="MC0404",
     ),
+    Case(  # The old proc is covered by the new one, and what covers a part of it counts no more.
+        "MC0410",
+        name="on-top",
+        script=f"""mount --bind /dev/null /proc/uptime
+            mount -t proc -o noatime proc /proc; {LAUNCH}""",
+        as_root=True,
+        proof=("mounted noatime", " /proc rw,noatime"),
+        repaired=f"""mount --bind /dev/null /proc/uptime
+            mount -t proc -o noatime proc /proc; sh -ec "$ADMINISTRATOR_FIX" && {LAUNCH}""",
+        near=f"mount -t proc -o noatime proc /proc; mount -t proc proc /proc; {LAUNCH}",
+    ),
     Case(
         "MC0411",
         proof=("a tmpfs is mounted on /", " / / rw"),

@@ -77,7 +77,7 @@ CASES = [
             "minictr runs in a chroot at {chroot}",
             "setns(2) into our own mount namespace leads to another root; ours is at {chroot}",
         ),
-        repaired="echo 'minictr exec \"$IMAGE\" true' >\"$DIRECTORY/go\"\n"
+        repaired='echo \'minictr exec "$IMAGE" true\' >"$DIRECTORY/go"\n'
         + BOUND % 'sh -c "$ADMINISTRATOR_FIX" <"$DIRECTORY/go"',
         # The same mount, gone onto by pivot_root(2).
         near=BOUND
