@@ -7,7 +7,7 @@ import errno
 from minictr.diagnosis.again import again, listing
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.probes.command import absolute, candidates
+from minictr.diagnosis.probes.command import absolute, candidates, directory, searched
 from minictr.diagnosis.probes.program import chain
 from minictr.diagnosis.probes.walk import Walk, walk
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
@@ -53,8 +53,8 @@ def dangling(interview: Interview) -> Verdict:
     fix = f"Correct {printable(wrong.link)} in the image, or add {printable(wrong.target)} to it."
     goal = walk("", wrong.target) if wrong.target.startswith("/") else None
     if goal and goal.found:
-        directory = wrong.target if goal.is_directory() else wrong.target.rpartition("/")[0]
-        fix = f"{again(interview.request, '--bind', directory or wrong.target)}\n{fix}"
+        shown = wrong.target if goal.is_directory() else wrong.target.rpartition("/")[0]
+        fix = f"{again(interview.request, '--bind', shown or wrong.target)}\n{fix}"
     return Proof(
         f"{wrong.link} is a symbolic link to {wrong.target}, which the container lacks",
         (f"in the container {wrong.end()}",),
@@ -93,7 +93,7 @@ def not_in_path(interview: Interview) -> Verdict:
     root = interview.container()
     if not root:
         return Unknown("the container's files cannot be seen")
-    looked = {place: walk(root, f"{place}/{name}") for place in path.split(":") if place}
+    looked = searched(interview, root, name, path)
     hidden = [place for place, found in looked.items() if not found.found and not found.missing]
     if hidden:
         return Unknown(f"in the container {looked[hidden[0]].end()}")
@@ -102,6 +102,8 @@ def not_in_path(interview: Interview) -> Verdict:
         return Excluded(f"{there[0]} has it")
     shown = printable(name)
     seen = [f"the container's PATH is {path or 'empty'}"]
+    if any(not place.startswith("/") for place in looked):
+        seen.append(f"the working directory is {interview.once(directory, interview)}")
     other = next((place for place, found in looked.items() if found.found), "")
     seen += [f"{other}/{name} is there and is not a regular file"] if other else []
     on_host = _on_host(interview, name)
@@ -142,10 +144,10 @@ def not_bound(interview: Interview) -> Verdict:
     path = absolute(interview)
     if not walk("", path).is_file():
         return Excluded(f"the host has no file {path} either")
-    directory = path.rpartition("/")[0] or "/"
-    if walk(interview.container(), directory).found:  # a bind would hide what the image has there
-        return Excluded(f"the container has a directory {directory} of its own")
-    fix = again(interview.request, "--bind", directory)
+    above = path.rpartition("/")[0] or "/"
+    if walk(interview.container(), above).found:  # a bind would hide what the image has there
+        return Excluded(f"the container has a directory {above} of its own")
+    fix = again(interview.request, "--bind", above)
     lacking = _lacking(interview.container(), path)
     if lacking:
         fix = (

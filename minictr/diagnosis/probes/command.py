@@ -21,7 +21,14 @@ def candidates(interview: Interview, root: str) -> list[Walk]:
     if failure.call != "search":
         return []
     name, path = (str(argument) for argument in failure.arguments[:2])
-    return [walk(root, f"{place}/{name}") for place in path.split(":") if place.startswith("/")]
+    return list(searched(interview, root, name, path).values())
+
+
+def searched(interview: Interview, root: str, name: str, path: str) -> dict[str, Walk]:
+    """Each directory of PATH, and where a name in it leads: a relative one from the witness's."""
+    where = interview.once(directory, interview)
+    places = [place or "." for place in path.split(":")]
+    return {place: walk(root, seen_from(where, f"{place}/{name}")) for place in places}
 
 
 def absolute(interview: Interview) -> str:

@@ -54,6 +54,16 @@ CASES = [
         near='minictr exec --env PATH=/opt/conda/bin "$IMAGE" there',
     ),
     Case(
+        "MC0602",
+        status=127,
+        name="relative",  # to the working directory, not to /, which has a bin
+        script='cd "$DIRECTORY"; minictr exec --env PATH=bin "$IMAGE" true',
+        proof=("PATH is bin", "the working directory is {directory}"),
+        fix=("minictr exec --env PATH=bin {image} /bin/true",),
+        repaired='eval "$USER_FIX"',
+        near='cd "$IMAGE"; minictr exec --env PATH=bin "$IMAGE" true',
+    ),
+    Case(
         "MC0603",
         status=127,
         proof=("{directory}/script is a file of the host", "is not bound"),
