@@ -97,7 +97,8 @@ def in_what_is_read_only(interview: Interview) -> Verdict:
     seen = [f"mountinfo: {made.mount.line}"] if made.mount else []
     target = wanted(interview)
     if not below(target, made.way.place.path):
-        seen.append(f"in the container {target} leads to {leads_to(interview, made)}")
+        leads = leads_to(interview, made) or f"{made.way.place.path}, by way of /proc/self"
+        seen.append(f"in the container {target} leads to {leads}")
     by = _read_only_bind(interview, made)
     why = f"the bind on {by} is read-only" if by else f"{made.parent or '/'} is mounted read-only"
     return Proof(

@@ -71,8 +71,14 @@ def wanted(interview: Interview) -> str:
 
 
 def leads_to(interview: Interview, made: Making) -> str:
-    """Where the mount point is, the symbolic links of the container followed."""
-    return resolve(made.way.root, wanted(interview))[len(made.way.root) :]
+    """Where the mount point is, the symbolic links of the container followed.
+
+    "" where one of them is /proc/self, which leads nobody but the container's processes.
+    """
+    try:
+        return resolve(made.way.root, wanted(interview))[len(made.way.root) :]
+    except FileNotFoundError:  # there is no such process in that PID namespace
+        return ""
 
 
 def by_hand(interview: Interview, made: Making) -> str:
@@ -100,6 +106,8 @@ def elsewhere(interview: Interview, made: Making) -> str:
     target = wanted(interview)
     if not below(target, made.way.place.path):
         leads = leads_to(interview, made)
+        if not leads:
+            return f"Bind {step['source']} at a path that no symbolic link leads away from."
         return f"Name the mount point by the path that {target} leads to: {leads}."
     what = f"Bind {step['source']}" if step.get("source") else "Ask for it"
     return f"{what} at a path outside of {made.parent}."

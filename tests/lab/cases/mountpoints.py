@@ -45,6 +45,17 @@ CASES = [
     ),
     Case(
         "MC0430",
+        name="self",  # a link that the launcher, in another PID namespace, cannot follow
+        script="""ln -s /proc/self/exe "$IMAGE/link"
+            minictr exec --bind /etc/passwd:/link "$IMAGE" true""",
+        proof=("/proc/self/exe cannot be made: /", " is mounted read-only", ", by way of /proc/self"),
+        fix=("Bind /etc/passwd at a path that no symbolic link leads away from.",),
+        repaired="""ln -s /proc/self/exe "$IMAGE/link"
+            minictr exec --bind /etc/passwd:/other "$IMAGE" true""",
+        near='ln -s /bin/sh "$IMAGE/link"; minictr exec --bind "$IMAGE/bin/sh:/link" "$IMAGE" true',
+    ),
+    Case(
+        "MC0430",
         name="workdir",
         script=f'mount -t tmpfs -o ro,mode=0777 none "$DIRECTORY"; {_AS_USER}{_WORK}',
         proof=("{directory}/tmp cannot be made: {directory} is mounted read-only",),
