@@ -48,7 +48,7 @@ CASES = [
         name="self",  # a link that the launcher, in another PID namespace, cannot follow
         script="""ln -s /proc/self/exe "$IMAGE/link"
             minictr exec --bind /etc/passwd:/link "$IMAGE" true""",
-        proof=("/proc/self/exe cannot be made: /", " is mounted read-only", ", by way of /proc/self"),
+        proof=("/proc/self/exe cannot be made: /", "mounted read-only", ", by way of /proc/self"),
         fix=("Bind /etc/passwd at a path that no symbolic link leads away from.",),
         repaired="""ln -s /proc/self/exe "$IMAGE/link"
             minictr exec --bind /etc/passwd:/other "$IMAGE" true""",
