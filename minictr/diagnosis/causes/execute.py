@@ -8,6 +8,7 @@ from minictr.diagnosis.again import again, listing
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.command import absolute, candidates, directory, searched
+from minictr.diagnosis.probes.hidden import hidden, uncovered
 from minictr.diagnosis.probes.program import chain
 from minictr.diagnosis.probes.walk import Walk, walk
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
@@ -77,7 +78,7 @@ def not_in_path(interview: Interview) -> Verdict:
         minictr exec "$IMAGE" nosuch
 
     Fix, user: give the path of the program where the image has it beside its PATH, or use an image
-    that has it.
+    that has it. Where a bind lies on top of the image's directory, bind that elsewhere.
 
     Fix, administrator: none is needed.
 
@@ -94,24 +95,19 @@ def not_in_path(interview: Interview) -> Verdict:
     if not root:
         return Unknown("the container's files cannot be seen")
     looked = searched(interview, root, name, path)
-    hidden = [place for place, found in looked.items() if not found.found and not found.missing]
-    if hidden:
-        return Unknown(f"in the container {looked[hidden[0]].end()}")
+    closed = [found for found in looked.values() if not found.found and not found.missing]
+    if closed:
+        return Unknown(f"in the container {closed[0].end()}")
     there = [place for place, found in looked.items() if found.is_file()]
     if there:
         return Excluded(f"{there[0]} has it")
-    shown = printable(name)
-    seen = [f"the container's PATH is {path or 'empty'}"]
-    if any(not place.startswith("/") for place in looked):
-        seen.append(f"the working directory is {interview.once(directory, interview)}")
-    other = next((place for place, found in looked.items() if found.found), "")
-    seen += [f"{other}/{name} is there and is not a regular file"] if other else []
-    on_host = _on_host(interview, name)
-    seen += [f"the host has {on_host}, which is not seen inside"] if on_host else []
+    covered = next(filter(None, (hidden(interview, one.path) for one in looked.values())), None)
+    why = f": {covered.what()} hides the image's" if covered else ""
+    instead = uncovered(interview, covered) if covered else ""
     return Proof(
-        f"no directory of the container's PATH has a program {shown}",
-        tuple(seen),
-        fix_user=_instead(interview, root, name, path),
+        f"no directory of the container's PATH has a program {printable(name)}{why}",
+        (*_searched(interview, name, looked), *([covered.fact()] if covered else [])),
+        fix_user=instead or _instead(interview, root, name, path),
     )
 
 
@@ -189,10 +185,14 @@ def path_missing(interview: Interview) -> Verdict:
     if walk("", place.path).is_file():
         seen.append(f"the host has {place.path}; what runs inside is the container's own")
     command = listing(interview.request, place.reached)
+    covered = hidden(interview, place.path)
+    seen += [covered.fact()] if covered else []
     return Proof(
         f"{place.path} does not exist in the container",
         tuple(fact for fact in seen if fact),
-        fix_user=f"Correct the path: `{command}` lists what is there.",
+        fix_user=uncovered(interview, covered)
+        if covered
+        else f"Correct the path: `{command}` lists what is there.",
     )
 
 
@@ -222,6 +222,17 @@ def _lacking(root: str, path: str) -> str:
     inside = chain(root, program.wants) if program.kind == "script" else ()
     needs = [one.wants for one in (program, *inside) if one.wants]
     return next((wanted for wanted in needs if not walk(root, wanted).found), "")
+
+
+def _searched(interview: Interview, name: str, looked: dict[str, Walk]) -> list[str]:
+    """Where the command was looked for, and what of its name is somewhere else, as facts."""
+    seen = [f"the container's PATH is {interview.failure.arguments[1] or 'empty'}"]
+    if any(not place.startswith("/") for place in looked):
+        seen.append(f"the working directory is {interview.once(directory, interview)}")
+    other = next((place for place, found in looked.items() if found.found), "")
+    seen += [f"{other}/{name} is there and is not a regular file"] if other else []
+    on_host = _on_host(interview, name)
+    return seen + ([f"the host has {on_host}, which is not seen inside"] if on_host else [])
 
 
 def _on_host(interview: Interview, name: str) -> str:

@@ -64,6 +64,38 @@ CASES = [
         near='cd "$IMAGE"; minictr exec --env PATH=bin "$IMAGE" true',
     ),
     Case(
+        "MC0602",
+        status=127,
+        name="covered",
+        script='minictr exec --bind "$DIRECTORY:/bin" "$IMAGE" true',
+        proof=("the image has /bin/true, and the bind of {directory} on /bin hides it",),
+        fix=("Bind {directory} at another path than /bin, or leave that bind out.",),
+        repaired='minictr exec --bind "$DIRECTORY:/data" "$IMAGE" true',
+        near="""cp "$IMAGE/bin/busybox" "$DIRECTORY/true"
+            minictr exec --bind "$DIRECTORY:/bin" "$IMAGE" true""",
+    ),
+    Case(
+        "MC0602",
+        status=127,
+        name="covered-by-home",
+        script='minictr exec --home "$DIRECTORY:/bin" "$IMAGE" true',
+        proof=("the bind of {directory} on /bin hides",),
+        fix=("Give --home another target than /bin.",),
+        repaired='minictr exec --home "$DIRECTORY:/home" "$IMAGE" true',
+        near='minictr exec --home "$DIRECTORY:/bin" --bind "$IMAGE/bin:/usr" "$IMAGE" /usr/true',
+    ),
+    Case(
+        "MC0602",
+        status=127,
+        name="covered-by-scratch",
+        script='minictr exec --scratch /bin "$IMAGE" true',
+        proof=("an empty file system on /bin hides",),
+        fix=("Name another directory than /bin for --scratch.",),
+        repaired='minictr exec --scratch /data "$IMAGE" true',
+        near="""mkdir -p "$IMAGE/usr/bin"; cp "$IMAGE/bin/busybox" "$IMAGE/usr/bin/true"
+            minictr exec --scratch /bin "$IMAGE" true""",
+    ),
+    Case(
         "MC0603",
         status=127,
         proof=("{directory}/script is a file of the host", "is not bound"),
@@ -94,6 +126,17 @@ CASES = [
         near="""printf '#!/usr/bin/nosuch\\n' >"$IMAGE/bin/greet"; chmod +x "$IMAGE/bin/greet"
             minictr exec "$IMAGE" /bin/greet""",
         instead="MC0608",
+    ),
+    Case(
+        "MC0604",
+        status=127,
+        name="covered",
+        script='minictr exec --bind "$DIRECTORY:/bin" "$IMAGE" /bin/true',
+        proof=("the image has /bin/true, and the bind of {directory} on /bin hides it",),
+        fix=("Bind {directory} at another path than /bin, or leave that bind out.",),
+        repaired='minictr exec --bind "$DIRECTORY:/data" "$IMAGE" /bin/true',
+        near="""cp "$IMAGE/bin/busybox" "$DIRECTORY/true"
+            minictr exec --bind "$DIRECTORY:/bin" "$IMAGE" /bin/true""",
     ),
     Case(
         "MC0605",
