@@ -5,18 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import posix
+import stat
 
 from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.probes.command import absolute, programs
+from minictr.diagnosis.probes.command import absolute, directory, programs
 from minictr.diagnosis.probes.inside import host_path
 from minictr.diagnosis.probes.mountinfo import mount_of, mounts
 from minictr.diagnosis.probes.permission import Denied, first_denied
-from minictr.diagnosis.probes.walk import walk
+from minictr.diagnosis.probes.program import Program, chain, seen_from
+from minictr.diagnosis.probes.walk import Walk, walk
 from minictr.diagnosis.probes.writers import writers_of
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
-from minictr.image.refusals import quoted
+from minictr.image.refusals import printable, quoted
+from minictr.runtime.places import below
 
 _ST_NOEXEC = 8
 
@@ -119,25 +122,70 @@ def being_written(interview: Interview) -> Verdict:
 
 
 def _elsewhere(interview: Interview, found: Denied, outside: str) -> str:
-    """A copy in the caller's home, where that allows execution; a script needs none."""
-    host, request = interview.host, interview.request
-    first = next(iter(programs(interview)), None)
-    if first and found.role == "command" and first.kind == "script" and first.wants:
-        words = (first.wants, *([first.argument] if first.argument else []), first.real)
-        return again(request, command=(*words, *request.command[1:]))
-    name = found.place.reached
-    home = host.home
-    if (
-        outside
-        and found.role == "command"
-        and _executes(home)
-        and walk(interview.container(), home).is_directory()
-    ):
-        copy = f"{home.rstrip('/')}/{name.rpartition('/')[2]}"
-        if not os.path.lexists(copy):
-            launch = again(request, command=(copy, *request.command[1:]))
-            return f"cp {quoted(outside)} {quoted(copy)} && {launch}"
-    return f"Copy {outside or name} to a directory whose mount allows execution, and bind that."
+    """A copy where that can be executed; a script needs none where its interpreter can."""
+    if _of_the_image(interview, found.place.reached):
+        return _image_elsewhere(interview)
+    request = interview.request
+    where = interview.once(directory, interview)
+    opened = programs(interview) or chain(interview.container(), found.place.path, where)
+    first = next(iter(opened), None)
+    if found.role == "loader" or not first:
+        return _copy(interview, found.place, outside)
+    if first.kind != "script" or not first.wants:
+        return _copy(interview, found.place, outside)
+    words = (*([first.argument] if first.argument else []), first.real)
+    after = opened[1:]
+    if not any(_denies(interview, path) for path in _asked_for(after)):
+        return again(request, command=(first.wants, *words, *request.command[1:]))
+    interpreter = walk(interview.container(), seen_from(where, first.wants))
+    alone = len(after) == 1 and not _denies(interview, after[0].wants)
+    outside = host_path(interview, interpreter.reached) if alone else ""
+    return _copy(interview, interpreter, outside, words)
+
+
+def _copy(interview: Interview, place: Walk, outside: str, words: tuple[str, ...] = ()) -> str:
+    """A copy of the program in the caller's home, bound where that is not seen inside.
+
+    words  what it is given before the arguments: the script of an interpreter
+    """
+    home, request = interview.host.home.rstrip("/"), interview.request
+    copy = f"{home}/{place.path.rpartition('/')[2]}"  # busybox goes by its name
+    if outside and _executes(home) and not os.path.lexists(copy):
+        bound = () if host_path(interview, copy) == copy else ("--bind", copy)
+        launch = again(request, *bound, command=(copy, *words, *request.command[1:]))
+        return f"cp {quoted(outside)} {quoted(copy)} && {launch}"
+    then = f", and have it run {words[-1]}." if words else "."
+    name = outside or place.reached
+    return f"Copy {name} to a directory whose mount allows execution, and bind that{then}"
+
+
+def _of_the_image(interview: Interview, path: str) -> bool:
+    """Whether a path of the container is the image's own, and not on a mount of the launch's."""
+    targets = [str(step.__dict__.get("target", "")) for step in interview.plan.build]
+    return not any(target and below(path, target) for target in targets)
+
+
+def _image_elsewhere(interview: Interview) -> str:
+    """Another place for the whole image, or for the cache that it is unpacked in."""
+    host, image = interview.host, interview.request.image
+    if stat.S_ISDIR(posix.stat(image).st_mode):
+        return f"Copy the image {printable(image)} to a directory whose mount allows execution."
+    for place in ("/var/tmp", "/tmp", host.home.rstrip("/")):
+        if _executes(place):
+            return f"export MINICTR_CACHEDIR={quoted(f'{place}/minictr-{host.user}')}"
+    return "export MINICTR_CACHEDIR=DIRECTORY, where DIRECTORY is on a mount that allows execution."
+
+
+def _asked_for(after: tuple[Program, ...]) -> list[str]:
+    """The interpreters that a script leads to, and the loader of the last."""
+    return [path for one in after for path in (one.real, one.wants) if path]
+
+
+def _denies(interview: Interview, path: str) -> bool:
+    """Whether a path of the container, "" for none, lies on a mount that denies execution."""
+    root = interview.container()
+    place = walk(root, seen_from(interview.once(directory, interview), path))
+    return place.found and bool(posix.statvfs(root + place.reached).f_flag & _ST_NOEXEC)
 
 
 def _executes(directory: str) -> bool:

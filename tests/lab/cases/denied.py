@@ -7,6 +7,10 @@ from lab.cases.common import LIBRARIES
 
 NOEXEC = """unshare --user --map-current-user --keep-caps --mount sh -ec '
     mount -t tmpfs -o noexec none /mnt; cp "$IMAGE/bin/busybox" /mnt/true; chmod 755 /mnt/true"""
+GREET = """printf "#!/mnt/sh -e\\n" >/mnt/greet; chmod +x /mnt/greet; ln -s true /mnt/sh"""
+# Every mount point, so that the image is bound as it is: an overlay would not hand noexec on.
+POINTS = """(cd "$IMAGE"; mkdir -p dev proc sys tmp var/tmp etc "./$HOME"
+    touch etc/hosts etc/localtime etc/resolv.conf etc/passwd etc/group)"""
 LOADER = """for file in $(ldd /bin/true | grep -o '/[^ ]*/ld-[^ ]*'); do
     mkdir -p "$IMAGE${file%/*}"; cp "$file" "$IMAGE$file"; done"""
 
@@ -129,6 +133,58 @@ CASES = [
         repaired='minictr exec "$IMAGE" true',
         near=f"""{NOEXEC}
             minictr exec --id-map single --bind /mnt --env PATH=/mnt:/bin "$IMAGE" true'""",
+    ),
+    Case(
+        "MC0619",
+        name="contain",  # where the caller's home is not seen inside
+        status=126,
+        script=f"""{NOEXEC}
+            minictr exec --id-map single --contain --bind /mnt "$IMAGE" /mnt/true'""",
+        proof=("/mnt/true lies on a mount that denies execution: /mnt",),
+        fix=("cp /mnt/true ", " && minictr exec --bind ", "/true --id-map single --contain "),
+        repaired=f"""{NOEXEC}; eval "$USER_FIX"; rm "$HOME/true"'""",
+        near=f"""{NOEXEC}; mount -o remount,exec /mnt
+            minictr exec --id-map single --contain --bind /mnt "$IMAGE" /mnt/true'""",
+    ),
+    Case(
+        "MC0619",
+        name="interpreter",  # on the same mount as the script
+        status=126,
+        script=f"""{NOEXEC}; {GREET}
+            minictr exec --id-map single --bind /mnt "$IMAGE" /mnt/greet one'""",
+        proof=("/mnt/greet lies on a mount that denies execution",),
+        fix=("cp /mnt/true ", "/sh && minictr exec ", "/sh -e /mnt/greet one"),
+        repaired=f"""{NOEXEC}; {GREET}
+            eval "$USER_FIX"; rm "$HOME/sh"'""",
+        near=f"""{NOEXEC}; {GREET}; mount -o remount,exec /mnt
+            minictr exec --id-map single --bind /mnt "$IMAGE" /mnt/greet one'""",
+    ),
+    Case(
+        "MC0619",
+        name="cache",  # that the image is unpacked in
+        status=126,
+        script=f"""{NOEXEC}; cd /; export MINICTR_CACHEDIR=/mnt/cache
+            minictr exec --id-map single "$SIF" true'""",
+        proof=("/bin/busybox lies on a mount that denies execution: /",),
+        fix=("export MINICTR_CACHEDIR=/var/tmp/minictr-{user}",),
+        repaired=f"""{NOEXEC}; cd /; export MINICTR_CACHEDIR=/mnt/cache; eval "$USER_FIX"
+            minictr exec --id-map single "$SIF" true; minictr cache clean --all
+            rm -r "$MINICTR_CACHEDIR"'""",
+        near=f"""{NOEXEC}; cd /; export MINICTR_CACHEDIR=/mnt/cache; mount -o remount,exec /mnt
+            minictr exec --id-map single "$SIF" true'""",
+    ),
+    Case(
+        "MC0619",
+        name="directory",
+        status=126,
+        script=f"""{NOEXEC}; {POINTS}; cp -r "$IMAGE" /mnt/image; cd /
+            minictr exec --id-map single --contain /mnt/image true'""",
+        proof=("/bin/busybox lies on a mount that denies execution: /",),
+        fix=("Copy the image /mnt/image to a directory whose mount allows execution.",),
+        repaired=f"""{NOEXEC}; {POINTS}; cd /
+            minictr exec --id-map single --contain "$IMAGE" true'""",
+        near=f"""{NOEXEC}; {POINTS}; cp -r "$IMAGE" /mnt/image; mount -o remount,exec /mnt; cd /
+            minictr exec --id-map single --contain /mnt/image true'""",
     ),
     Case(
         "MC0620",
