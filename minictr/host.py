@@ -11,6 +11,7 @@ import pwd
 
 from minictr.value import Value
 
+LAST_ID = (1 << 32) - 2  # 4294967295 is "no id"
 _ENOENT, _ENOTDIR = 2, 20  # errno(3); the module is an import that a launch does not need
 
 
@@ -66,6 +67,14 @@ class Host(Value):
             return False
         return True
 
+    def namesakes(self) -> tuple[str, ...]:
+        """The other names that /etc/passwd has for the uid; () where it has no name at all."""
+        uid = str(self.uid)
+        if self.user == uid:
+            return ()
+        entries = (line.split(":") for line in self.fact("/etc/passwd").text.split("\n"))
+        return tuple(entry[0] for entry in entries if entry[2:3] == [uid] and entry[0] != self.user)
+
 
 def read_host(root: str = "") -> Host:
     """Look at this machine. No error: what cannot be known is empty."""
@@ -84,6 +93,57 @@ def read_host(root: str = "") -> Host:
         kernel=_version(system.release), machine=system.machine,
         working_directory=_working_directory(), umask=mask,
     )  # fmt: skip
+
+
+def subordinate(host: Host, kind: str) -> list[tuple[int, int]]:
+    """The caller's ranges in /etc/subuid or /etc/subgid: (first, count) each; subuid(5).
+
+    Both files are keyed by the *user*: his name, his number, or a name that has the same number,
+    which is looked for where the first two have no line: shadow, lib/subordinateio.c, find_range.
+    """
+    text, own = host.fact(f"/etc/{kind}").text, host.uid if kind == "subuid" else host.gid
+    ranges = disjoint(granted(text, (host.user, str(host.uid))), own)
+    return ranges or disjoint(granted(text, host.namesakes()), own)
+
+
+def granted(text: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
+    """The ranges (first, end) of the lines that begin with one of the names.
+
+    What newuidmap(1) would not take is left out, a malformed line and one beyond the last id.
+    """
+    ranges = []
+    for line in text.split("\n"):
+        fields = line.split(":")
+        if len(fields) == 3 and fields[0] in names:
+            first, count = id_number(fields[1]), id_number(fields[2])
+            if first >= 0 and 0 < count <= LAST_ID - first + 1:
+                ranges.append((first, first + count))
+    return ranges
+
+
+def disjoint(ranges: list[tuple[int, int]], own: int) -> list[tuple[int, int]]:
+    """The ranges (first, end) as (first, count), each id once and `own` not at all.
+
+    >>> disjoint([(1000, 1010), (1005, 1020)], 1007)
+    [(1000, 7), (1008, 2), (1010, 10)]
+    """
+    free = []
+    reached = 0
+    for first, end in sorted(ranges):
+        start = max(first, reached)
+        reached = max(reached, end)
+        parts = ((start, own), (own + 1, end)) if start <= own < end else ((start, end),)
+        free += [(low, high - low) for low, high in parts if low < high]
+    return free
+
+
+def id_number(text: str) -> int:
+    """An id as strtoul(3) of newuidmap reads it: 0x10 and 010 are not ten. -1 for none."""
+    base = 16 if text[:2] in ("0x", "0X") else 8 if text[:1] == "0" else 10
+    try:
+        return int(text, base) if text.isalnum() and text.isascii() else -1
+    except ValueError:
+        return -1
 
 
 def group_name(gid: int) -> str:

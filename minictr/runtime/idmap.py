@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posix
 
+from minictr.host import LAST_ID, subordinate
 from minictr.runtime.files import readlink, write_file
 from minictr.runtime.privileges import gains_nothing
 from minictr.runtime.step import Process, Step
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 HELPERS = ("newuidmap", "newgidmap")
 # What stands for a helper's words: then the signal's number, or the status.
 KILLED, SILENT = "ended by signal", "no word, and status"
-_LAST_ID = (1 << 32) - 2  # 4294967295 is "no id"
 _LINES = 340  # of a map at most: user_namespaces(7)
 _FITTING = 120  # lines of any length: 33 bytes each at most, and a page has 4096
 _LONGEST = 4096  # bytes that are kept of what a helper says: its complaint comes first
@@ -150,55 +150,13 @@ def spread(inside: int, own: int, ranges: list[tuple[int, int]]) -> tuple[Line, 
         start = first + below
         if start == inside:
             start += 1
-        above = min(count - below, _LAST_ID - start)
+        above = min(count - below, LAST_ID - start)
         if above > 0:
             lines.append((start, outside + below, above))
             first = start + above
         else:
             first = start
     return tuple(sorted([*lines, (inside, own, 1)]))
-
-
-def subordinate(host: Host, kind: str) -> list[tuple[int, int]]:
-    """The caller's ranges in /etc/subuid or /etc/subgid: (first, count) each; subuid(5).
-
-    Both files are keyed by the *user*, by name or by number. What newuidmap(1) would not take, or
-    the kernel not twice, is left out: a malformed line, the caller's own id, an overlap.
-    """
-    own = host.uid if kind == "subuid" else host.gid
-    granted = []
-    for line in host.fact(f"/etc/{kind}").text.split("\n"):
-        fields = line.split(":")
-        if len(fields) == 3 and fields[0] in (host.user, str(host.uid)):
-            first, count = id_number(fields[1]), id_number(fields[2])
-            if first >= 0 and 0 < count <= _LAST_ID - first + 1:
-                granted.append((first, first + count))
-    return disjoint(granted, own)
-
-
-def disjoint(granted: list[tuple[int, int]], own: int) -> list[tuple[int, int]]:
-    """The ranges (first, end) as (first, count), each id once and `own` not at all.
-
-    >>> disjoint([(1000, 1010), (1005, 1020)], 1007)
-    [(1000, 7), (1008, 2), (1010, 10)]
-    """
-    free = []
-    reached = 0
-    for first, end in sorted(granted):
-        start = max(first, reached)
-        reached = max(reached, end)
-        parts = ((start, own), (own + 1, end)) if start <= own < end else ((start, end),)
-        free += [(low, high - low) for low, high in parts if low < high]
-    return free
-
-
-def id_number(text: str) -> int:
-    """An id as strtoul(3) of newuidmap reads it: 0x10 and 010 are not ten. -1 for none."""
-    base = 16 if text[:2] in ("0x", "0X") else 8 if text[:1] == "0" else 10
-    try:
-        return int(text, base) if text.isalnum() and text.isascii() else -1
-    except ValueError:
-        return -1
 
 
 def find_helper(name: str) -> str:

@@ -16,7 +16,7 @@ from minictr.diagnosis.probes.program import chain, read_program, runs_here
 from minictr.diagnosis.probes.subids import free_range, read_subids
 from minictr.diagnosis.probes.surroundings import distribution, sysctl_files
 from minictr.diagnosis.probes.walk import walk
-from minictr.host import read_host
+from minictr.host import read_host, subordinate
 
 # --- walk ---------------------------------------------------------------------------------------
 
@@ -185,6 +185,8 @@ def test_the_mount_of_a_path_is_the_one_on_top() -> None:
         ("alice:100000:65536\n", ((100000, 65536),), ()),
         ("1234:100000:65536\n", ((100000, 65536),), ()),
         ("bob:100000:65536\n", (), ()),
+        ("alicia:100000:65536\n", ((100000, 65536),), ()),
+        ("alicia:100000:65536\nalice:300000:10\n", ((300000, 10),), ()),
         ("alice:100000:65536\r\n", (), ((1, "alice:100000:65536\r"),)),
         ("\nalice:100000\n", (), ((2, "alice:100000"),)),
         ("alice :100000:65536\n", (), ((1, "alice :100000:65536"),)),
@@ -197,7 +199,12 @@ def test_lines_of_subuid_grant_or_do_not(
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/subuid").write_bytes(text.encode())
     host = read_host(str(tmp_path)).replace(user="alice", uid=1234)
+    (tmp_path / "etc/passwd").write_text(
+        "alice:x:1234:1:::\nbob:x:4321:1:::\n+\nalicia:x:1234:1:::\n"
+    )
     found = read_subids(host, "subuid")
+    assert host.replace(user="1234").namesakes() == ()
+    assert subordinate(host, "subuid") == list(own)
     assert (found.own, found.malformed) == (own, malformed)
 
 

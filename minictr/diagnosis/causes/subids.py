@@ -147,7 +147,8 @@ def void(interview: Interview) -> Verdict:
 @cause("MC0303", "the user has no entry in /etc/subuid", stops=("MapIds",), standing=True)
 def no_subuid(interview: Interview) -> Verdict:
     """--id-map helpers asks for a map of many ids, and the host grants this user none: /etc/subuid
-    has no line with the user's name or number.
+    has no line with the user's name or number, nor with another name that /etc/passwd has for that
+    number, which newuidmap(1) takes as well.
 
     Reproduction (root, with private copies of the files of /etc):
 
@@ -212,7 +213,8 @@ def _no_entry(interview: Interview, kind: str) -> Verdict:
     if file.malformed or file.void:
         return Excluded(f"{file.fact.path} has a line for the caller, which grants nothing")
     host = interview.host
-    who = f"{host.user} or {host.uid}" if host.user != str(host.uid) else host.user
+    known = ", ".join((host.user, *host.namesakes()))
+    who = f"{known} or {host.uid}" if host.user != str(host.uid) else host.user
     absent = "does not exist" if file.fact.absent else f"has no line that begins with {who}"
     return Proof(
         f"{host.user} has no entry in {file.fact.path}",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from minictr.host import Fact, Host
-from minictr.runtime.idmap import id_number
+from minictr.host import LAST_ID as LAST
+from minictr.host import Fact, Host, id_number
 from minictr.value import Value
 
 FIRST = 100000  # SUB_UID_MIN of login.defs(5)
 COUNT = 65536  # SUB_UID_COUNT
-LAST = (1 << 32) - 2  # 4294967295 is "no id"
 
 
 class SubIds(Value):
@@ -17,6 +16,7 @@ class SubIds(Value):
     fact       the file as read
     own        ranges of the caller: (first, count)
     all        ranges of anybody, the caller included
+    names      those whose lines count: the caller's name and number, or others of the same number
     malformed  lines which begin with the caller's name or number and are none: (number, line)
     void       ranges of the caller that hold no id to be mapped: (number, line, why)
     """
@@ -24,18 +24,26 @@ class SubIds(Value):
     fact: Fact
     own: tuple[tuple[int, int], ...]
     all: tuple[tuple[int, int], ...]
+    names: tuple[str, ...]
     malformed: tuple[tuple[int, str], ...]
     void: tuple[tuple[int, str, str], ...] = ()
 
 
 def read_subids(host: Host, kind: str) -> SubIds:
-    """The file of `kind`, "subuid" or "subgid"."""
+    """The file of `kind`, "subuid" or "subgid", as host.subordinate reads it."""
+    found = _read(host, kind, (host.user, str(host.uid)))
+    others = () if found.own else host.namesakes()
+    by_another = _read(host, kind, others) if others else found
+    return by_another if by_another.own else found
+
+
+def _read(host: Host, kind: str, names: tuple[str, ...]) -> SubIds:
     fact = host.fact(f"/etc/{kind}")
     own_id = host.uid if kind == "subuid" else host.gid
     own, everyone, malformed, void = [], [], [], []
     for number, line in enumerate(fact.text.split("\n"), 1):
         fields = line.split(":")
-        mine = fields[0].strip() in (host.user, str(host.uid))
+        mine = fields[0].strip() in names
         first, count = (id_number(field) for field in (*fields[1:], "", "")[:2])
         if len(fields) != 3 or min(first, count) < 0 or fields[0] != fields[0].strip():
             malformed += [(number, line)] if mine else []
@@ -46,7 +54,7 @@ def read_subids(host: Host, kind: str) -> SubIds:
             void.append((number, line, why))
         elif mine:
             own.append((first, count))
-    return SubIds(fact, tuple(own), tuple(everyone), tuple(malformed), tuple(void))
+    return SubIds(fact, tuple(own), tuple(everyone), names, tuple(malformed), tuple(void))
 
 
 def _void(first: int, count: int, own_id: int) -> str:

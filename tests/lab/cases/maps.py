@@ -5,6 +5,9 @@ from __future__ import annotations
 from lab.bench import Case
 from lab.cases.common import BECOME, CAPABLE_HELPERS, FIX_AS_USER, HELPERS, MANY, OWN_HELPERS
 
+# The ranges of the user are granted to another name.
+RENAMED = 'sed -i "s/^$USER:/other:/" /etc/subuid /etc/subgid'
+
 CASES = [
     Case(
         "MC0301",
@@ -69,6 +72,21 @@ CASES = [
         repaired=f"""rm /etc/subuid; ln -s nosuch /etc/subuid
             sh -ec "$ADMINISTRATOR_FIX" && {HELPERS}""",
         near=f"cp /etc/subuid /etc/kept; rm /etc/subuid; cp /etc/kept /etc/subuid; {HELPERS}",
+    ),
+    Case(
+        "MC0303",
+        name="namesake",
+        prepare=f"private-etc; {RENAMED}",
+        script=f'echo "other:x:70001:70001::/:/bin/sh" >>/etc/passwd; {HELPERS}',
+        as_root=True,
+        proof=("{user} has no entry in /etc/subuid", "no line that begins with {user} or {uid}"),
+        fix=("usermod --add-subuids ", " --add-subgids ", " {user}"),
+        repaired=f"""echo "other:x:70001:70001::/:/bin/sh" >>/etc/passwd
+            sh -c "$ADMINISTRATOR_FIX" && {HELPERS}""",
+        # A second name of the user's own number is the user to newuidmap.
+        near=f"""echo "other:x:$(id -u "$USER"):$(id -g "$USER")::/:/bin/sh" >>/etc/passwd
+            {HELPERS} && runuser -u "$USER" -- minictr exec "$IMAGE" \
+                sh -c '[ "$(wc -l </proc/self/uid_map)" -gt 1 ]'""",
     ),
     Case(
         "MC0304",
