@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import posix
 import pwd
@@ -17,6 +18,15 @@ def rights(status: posix.stat_result | None) -> str:
     kind = "directory" if stat.S_ISDIR(status.st_mode) else "file"
     owner, group = user_name(status.st_uid), group_name(status.st_gid)
     return f"{kind}, owner {owner}, group {group}, mode {status.st_mode & 0o7777:04o}"
+
+
+def mode_of(path: str) -> str:
+    """Owner and mode of a file, in numbers; why they cannot be had."""
+    try:
+        status = posix.stat(path)
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, "")
+    return f"owner {status.st_uid}, mode {status.st_mode & 0o7777:04o}"
 
 
 def user_name(uid: int) -> str:

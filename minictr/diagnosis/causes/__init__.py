@@ -10,8 +10,8 @@ MODULES = (
     "pid_namespace",
     "fork", "sizes",
     "apparmor", "selinux",
-    "real_ids", "subids", "helper_files", "helper_formats", "procfs", "callers", "sources",
-    "helpers", "setuid", "file_capabilities", "capabilities", "maps", "loopback",
+    "real_ids", "user_database", "subids", "helper_files", "helper_formats", "procfs", "callers",
+    "sources", "helpers", "setuid", "file_capabilities", "capabilities", "maps", "loopback",
     "mounts", "apparmor_mounts", "landlock", "mount_table", "pivot", "file_size",
     "ways", "tree", "unplaced", "binds", "mountpoints", "blocked", "proc", "directory",
     "cache_cover", "asked",
@@ -37,8 +37,8 @@ STOPPING = {
     "LoadFilter": "confinement",
     "MakeFiles": "descriptors sizes mounts file_size",
     "MakeSkeleton": "descriptors mounts ways",
-    "MapIds": "descriptors fork sizes apparmor selinux real_ids subids helper_files helper_formats"
-    " procfs callers sources helpers setuid file_capabilities capabilities maps",
+    "MapIds": "descriptors fork sizes apparmor selinux real_ids user_database subids helper_files"
+    " helper_formats procfs callers sources helpers setuid file_capabilities capabilities maps",
     "MountEmpty": "mounts apparmor_mounts mount_table ways mountpoints blocked",
     "MountMinimalDev": "descriptors mounts apparmor_mounts mount_table",
     "MountOverlay": "mounts apparmor_mounts mount_table ways tree",

@@ -14,45 +14,7 @@ from minictr.host import group_name, read_fact
 from minictr.image.refusals import quoted
 from minictr.runtime.idmap import SILENT
 
-_NOBODY = "Cannot determine your user name"
 _DIFFERENT = "is owned by a different user"
-
-
-@cause("MC0330", "the user has no entry in the user database", stops=("MapIds",), standing=True)
-def no_passwd_entry(interview: Interview) -> Verdict:
-    r"""newuidmap(1) looks its caller up by number, in /etc/passwd or what nsswitch.conf(5) adds to
-    it, and does nothing for a number without a name, even where /etc/subuid has a line for that
-    number. Containers started with --user NUMBER have no entry.
-
-    Reproduction (root, with private copies of the files of /etc):
-
-        echo 70001:700000:65536 | tee -a /etc/subuid >>/etc/subgid
-        HOME=/ setpriv --reuid=70001 --regid=70001 --clear-groups \
-            minictr exec --id-map helpers "$IMAGE" true
-
-    Fix, user: --id-map single, where one id is enough.
-
-    Fix, administrator: add the entry; the report has the line.
-
-    Not the cause: /etc/subuid, which may have a line for the number; $USER and $HOME, which nobody
-    asks for.
-
-    Sources: newuidmap(1); getpwuid(3); shadow, lib/myname.c, get_my_pwent.
-    """
-    if not (_NOBODY in interview.failure.said or interview.failure.call == "getsubids"):
-        return None
-    uid, gid = posix.getuid(), posix.getgid()
-    try:
-        entry = pwd.getpwuid(uid)
-    except KeyError:
-        line = f"user{uid}:x:{uid}:{gid}::/:/bin/sh"
-        return Proof(
-            f"uid {uid} has no entry in the user database, and newuidmap serves no such user",
-            (f"getpwuid({uid}) finds nothing", *_sources(interview)),
-            fix_user=with_single_map(interview.request),
-            fix_administrator=f"echo {line} >>/etc/passwd",
-        )
-    return Excluded(f"getpwuid({uid}) gives {entry.pw_name}")
 
 
 @cause(
@@ -143,10 +105,3 @@ def link(interview: Interview) -> Verdict:
         fix_user=with_single_map(interview.request),
         fix_administrator=f"cp --remove-destination $(readlink -f {path}) {path}",
     )
-
-
-def _sources(interview: Interview) -> tuple[str, ...]:
-    lines = interview.fact("/etc/nsswitch.conf").text.splitlines()
-    found = [line.split() for line in lines if line.startswith("passwd:")]
-    more = [words for words in found if set(words[1:]) - {"files", "compat", "systemd"}]
-    return tuple(f"/etc/nsswitch.conf: {' '.join(words)}; these were asked" for words in more)

@@ -12,7 +12,8 @@ from minictr.diagnosis.probes.ancestry import ancestry
 from minictr.diagnosis.probes.helpers import CAPABILITY, GRANTS, look_at_helper
 from minictr.diagnosis.probes.own_maps import covers, extents, holds, largest
 from minictr.diagnosis.probes.privileges import bounded
-from minictr.diagnosis.probes.subids import COUNT, SubIds, free_range, read_subids
+from minictr.diagnosis.probes.subid_grants import both_files
+from minictr.diagnosis.probes.subids import COUNT, free_range
 from minictr.diagnosis.probes.surroundings import container_engine, systemd_unit
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.image.refusals import quoted
@@ -155,7 +156,7 @@ def too_large(interview: Interview) -> Verdict:
     if fits(lines):
         return Excluded(f"the map has {len(lines)} lines and {size} bytes")
     option, name = GRANTS[failure.call]
-    first, last = free_range(*_files(interview))
+    first, last = free_range(*both_files(interview))
     who = interview.host.user
     return Proof(
         f"/etc/{name} grants {who} so many ranges that the map is too large for the kernel",
@@ -221,13 +222,6 @@ def _said(interview: Interview, words: tuple[str, ...]) -> bool:
     return all(word in interview.failure.said for word in words)
 
 
-def _files(interview: Interview) -> tuple[SubIds, SubIds]:
-    return (
-        interview.once(read_subids, interview.host, "subuid"),
-        interview.once(read_subids, interview.host, "subgid"),
-    )
-
-
 def _own_sets(interview: Interview) -> tuple[str, ...] | Unknown | Excluded:
     """What shows that the launcher itself lacks the capability."""
     for line in interview.fact("/proc/self/status").text.splitlines():
@@ -269,7 +263,7 @@ def _inside(interview: Interview, own: tuple[tuple[int, int], ...]) -> str:
     """The command that grants a range of this namespace in place of those it has not got."""
     host, call = interview.host, interview.failure.call
     option, name = GRANTS[call]
-    file = _files(interview)[name == "subgid"]
+    file = both_files(interview)[name == "subgid"]
     id_ = host.uid if name == "subuid" else host.gid
     lost = [entry for entry in file.own if not holds(own, *entry)]
     kept = [entry for entry in file.all if entry not in lost]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import errno
-import posix
 
 from minictr.diagnosis.again import with_single_map
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.probes.subid_source import other_source
-from minictr.diagnosis.probes.subids import SubIds, free_range, read_subids
+from minictr.diagnosis.probes.subid_grants import (
+    asked_instead,
+    both_files,
+    file_for,
+    grant,
+    lacking,
+    without_entry,
+)
+from minictr.diagnosis.probes.subids import SubIds, by_name
+from minictr.diagnosis.probes.user_database import hides_name
+from minictr.diagnosis.rights import mode_of
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.diagnosis.words import errno_name
-from minictr.image.refusals import quoted
-
-_OPTIONS = {"subuid": "--add-subuids", "subgid": "--add-subgids"}
 
 
 @cause(
@@ -45,7 +50,7 @@ def unreadable(interview: Interview) -> Verdict:
     """
     if interview.failure.call != "getsubids":
         return None
-    files = [file.fact for file in _files(interview) if file.fact.unreadable]
+    files = [file.fact for file in both_files(interview) if file.fact.unreadable]
     known = [fact for fact in files if fact.errno in (errno.EACCES, errno.EISDIR)]
     if not known:
         return (
@@ -56,10 +61,12 @@ def unreadable(interview: Interview) -> Verdict:
     paths = [fact.path for fact in known]
     closed = [fact.path for fact in known if fact.errno == errno.EACCES]
     lines = [f"chmod 644 {' '.join(closed)}"] if closed else []
-    lines += [_file_for(interview, fact.path) for fact in known if fact.errno == errno.EISDIR]
+    lines += [file_for(interview, fact.path) for fact in known if fact.errno == errno.EISDIR]
     return Proof(
         f"{' and '.join(paths)} cannot be read by {interview.host.user}",
-        tuple(f"open({fact.path}): {errno_name(fact.errno)}; {_mode(fact.path)}" for fact in known),
+        tuple(
+            f"open({fact.path}): {errno_name(fact.errno)}; {mode_of(fact.path)}" for fact in known
+        ),
         fix_user=with_single_map(interview.request),
         fix_administrator="\n".join(lines),
     )
@@ -91,7 +98,7 @@ def malformed(interview: Interview) -> Verdict:
     """
     if interview.failure.call != "getsubids":
         return None
-    wrong = [(file, line) for file in _lacking(interview) for line in file.malformed]
+    wrong = [(file, line) for file in lacking(interview) for line in file.malformed]
     if not wrong:
         return Excluded("no line that begins with the caller's name is malformed")
     seen = tuple(f"{file.fact.path}, line {number}: {text!a}" for file, (number, text) in wrong)
@@ -131,7 +138,7 @@ def void(interview: Interview) -> Verdict:
     """
     if interview.failure.call != "getsubids":
         return None
-    wrong = [(file, *line) for file in _lacking(interview) for line in file.void]
+    wrong = [(file, *line) for file in lacking(interview) for line in file.void]
     if not wrong:
         return Excluded("no range of the caller is empty or beyond the last id")
     file, number, _, why = wrong[0]
@@ -140,7 +147,7 @@ def void(interview: Interview) -> Verdict:
         f"line {number} of {file.fact.path} grants {interview.host.user} nothing: {why}",
         tuple(f"{file.fact.path}, line {n}: {text!a}; {why}" for file, n, text, why in wrong),
         fix_user=with_single_map(interview.request),
-        fix_administrator=_grant(interview, list(dict.fromkeys(kinds))),
+        fix_administrator=grant(interview, list(dict.fromkeys(kinds))),
     )
 
 
@@ -189,22 +196,10 @@ def no_subgid(interview: Interview) -> Verdict:
     return _no_entry(interview, "subgid")
 
 
-def _files(interview: Interview) -> tuple[SubIds, SubIds]:
-    return (
-        interview.once(read_subids, interview.host, "subuid"),
-        interview.once(read_subids, interview.host, "subgid"),
-    )
-
-
-def _lacking(interview: Interview) -> list[SubIds]:
-    """The files without a range for the caller, where the launcher found none."""
-    return [file for file in _files(interview) if not file.own and not file.fact.unreadable]
-
-
 def _no_entry(interview: Interview, kind: str) -> Verdict:
     if interview.failure.call != "getsubids":
         return None
-    uids, gids = _files(interview)
+    uids, gids = both_files(interview)
     file = uids if kind == "subuid" else gids
     if file.fact.unreadable:
         return Unknown(f"{file.fact.path} cannot be read: {errno_name(file.fact.errno)}")
@@ -213,64 +208,18 @@ def _no_entry(interview: Interview, kind: str) -> Verdict:
     if file.malformed or file.void:
         return Excluded(f"{file.fact.path} has a line for the caller, which grants nothing")
     host = interview.host
+    if by_name(file) and interview.once(hides_name, host):
+        return Unknown(f"the name of uid {host.uid} is not known")
     known = ", ".join((host.user, *host.namesakes()))
     who = f"{known} or {host.uid}" if host.user != str(host.uid) else host.user
     absent = "does not exist" if file.fact.absent else f"has no line that begins with {who}"
+    kinds = without_entry(interview) if kind == "subuid" else [kind]
     return Proof(
         f"{host.user} has no entry in {file.fact.path}",
-        (f"{file.fact.path} {absent}", *_other_source(interview)),
+        (f"{file.fact.path} {absent}", *asked_instead(interview)),
         fix_user=with_single_map(interview.request),
-        fix_administrator=_grant(interview, _both(interview) if kind == "subuid" else [kind]),
+        fix_administrator=grant(interview, kinds),
     )
-
-
-def _both(interview: Interview) -> list[str]:
-    """The files without a line for the caller: what one command may add to."""
-    return [name for name, file in zip(_OPTIONS, _files(interview), strict=True)
-            if not (file.own or file.malformed or file.void or file.fact.unreadable)]  # fmt: skip
-
-
-def _other_source(interview: Interview) -> tuple[str, ...]:
-    """A `subid:` line of nsswitch.conf(5): then newuidmap asks elsewhere, and minictr does not."""
-    name, library = interview.once(other_source, interview.host)
-    words = f"/etc/nsswitch.conf: subid: {name}, which {library} is for; minictr reads the files"
-    return (words,) if name else ()
-
-
-def _grant(interview: Interview, kinds: list[str]) -> str:
-    """The command that adds a range to each of the files."""
-    first, last = free_range(*_files(interview))
-    host = interview.host
-    if _other_source(interview):
-        files = " and ".join(f"/etc/{name}" for name in kinds)
-        return f"Write what getsubids {host.user} prints into {files}, as NAME:FIRST:COUNT."
-    for path in ("/proc/self/uid_map", "/proc/self/gid_map"):
-        if not _mapped(interview.fact(path).text, first, last):
-            return (
-                f"Start minictr in a user namespace with more ids: a range granted in this one has "
-                f"to lie in its own map, and {path} lacks {first} to {last}."
-            )
-    if interview.fact("/etc/passwd").text.find(f"\n{host.user}:") < 0:  # usermod(8) is for those
-        line = f"{host.user}:{first}:{last - first + 1}"
-        return "\n".join(f"echo {quoted(line)} >>/etc/{name}" for name in kinds)
-    # usermod(8) makes no file, and follows no link to one that is missing; install(1) replaces it.
-    lacking = [name for name in kinds if not host.exists(f"/etc/{name}")]
-    made = [f"install -m 644 /dev/null /etc/{name}" for name in lacking]
-    options = " ".join(f"{_OPTIONS[name]} {first}-{last}" for name in kinds)
-    return "\n".join([*made, f"usermod {options} {quoted(host.user)}"])
-
-
-def _file_for(interview: Interview, path: str) -> str:
-    """The command that puts a file with a range for the caller in a directory's place."""
-    first, last = free_range(*_files(interview))
-    line = quoted(f"{interview.host.user}:{first}:{last - first + 1}")
-    return f"rmdir {path} && echo {line} >{path}"
-
-
-def _mapped(text: str, first: int, last: int) -> bool:
-    """Whether a uid_map, user_namespaces(7), has an id for each number of a range."""
-    lines = [[int(field) for field in line.split()] for line in text.splitlines()]
-    return any(start <= first and last < start + count for start, _, count in lines)
 
 
 def _correction(file: SubIds, number: int, text: str) -> str:
@@ -278,11 +227,3 @@ def _correction(file: SubIds, number: int, text: str) -> str:
     if text.endswith("\r") and len(digits) == 2:
         return f"sed -i '{number}s/\\r$//' {file.fact.path}"
     return f"Write line {number} of {file.fact.path} as NAME:FIRST:COUNT."
-
-
-def _mode(path: str) -> str:
-    try:
-        status = posix.stat(path)
-    except OSError as error:
-        return errno.errorcode.get(error.errno or 0, "")
-    return f"owner {status.st_uid}, mode {status.st_mode & 0o7777:04o}"

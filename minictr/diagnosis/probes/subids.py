@@ -57,6 +57,12 @@ def _read(host: Host, kind: str, names: tuple[str, ...]) -> SubIds:
     return SubIds(fact, tuple(own), tuple(everyone), names, tuple(malformed), tuple(void))
 
 
+def by_name(file: SubIds) -> bool:
+    """Whether a line of the file begins with a name, and no number."""
+    owners = [line.partition(":")[0] for line in file.fact.text.split("\n") if ":" in line]
+    return any(owner and not owner.isdecimal() for owner in owners)
+
+
 def _void(first: int, count: int, own_id: int) -> str:
     """Why no id of a range can be mapped beside the caller's own, "" where some can."""
     if not count:

@@ -11,7 +11,6 @@ SINGLE = "minictr exec --id-map single "
 OTHER_GROUP = '--reuid="$USER" --regid="$(getent group daemon | cut -d: -f3)" --init-groups'
 ONE = 'minictr exec --id-map single "$IMAGE" true'
 GRANTED = 'echo "$USER:100000:65536" >/etc/subuid; echo "$USER:100000:65536" >/etc/subgid'
-
 COMPILER = "" if shutil.which("cc") else "there is no C compiler to make a source of ids with"
 
 CASES = [
@@ -204,17 +203,6 @@ CASES = [
                 >"$DIRECTORY/newuidmap"; chmod 0755 "$DIRECTORY/newuidmap"
             mount --bind "$DIRECTORY/newuidmap" /usr/bin/newuidmap; {MANY}""",
         instead="MC0000",
-    ),
-    Case(
-        "MC0330",
-        prepare="private-etc",
-        proof=("uid 70001 has no entry in the user database", "getpwuid(70001) finds nothing"),
-        fix=("echo user70001:x:70001:70001::/:/bin/sh >>/etc/passwd", SINGLE),
-        repaired=f"""echo 70001:700000:65536 | tee -a /etc/subuid >>/etc/subgid
-            become="env HOME=/ setpriv --reuid=70001 --regid=70001 --clear-groups"
-            chmod 0777 "$MINICTR_CACHEDIR"
-            $become sh -c "$USER_FIX" && sh -c "$ADMINISTRATOR_FIX" && $become {MANY}""",
-        near=f'sed -i "s/^$USER:/$(id -u "$USER"):/" /etc/subuid /etc/subgid; {HELPERS}',
     ),
     Case(
         "MC0331",
