@@ -16,7 +16,7 @@ from minictr.diagnosis.probes.program import chain, read_program, runs_here
 from minictr.diagnosis.probes.subids import free_range, read_subids
 from minictr.diagnosis.probes.surroundings import distribution, sysctl_files
 from minictr.diagnosis.probes.walk import walk
-from minictr.host import read_host, subordinate
+from minictr.host import LAST_ID, read_host, subordinate
 
 # --- walk ---------------------------------------------------------------------------------------
 
@@ -214,6 +214,8 @@ def test_a_free_range_touches_no_other(tmp_path: Path) -> None:
     host = read_host(str(tmp_path))
     file = read_subids(host, "subuid")
     assert free_range(file, read_subids(host, "subgid")) == (231072, 231072 + 65535)
+    (tmp_path / "etc/subuid").write_text("a:0:4294967295\nb:5:0\n")
+    assert free_range(read_subids(host, "subuid"))[1] > LAST_ID
 
 
 def test_the_line_that_sets_a_sysctl_is_found(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from minictr.diagnosis.probes.ancestry import ancestry
 from minictr.diagnosis.probes.helpers import CAPABILITY, GRANTS, look_at_helper
 from minictr.diagnosis.probes.own_maps import covers, extents, holds, largest
 from minictr.diagnosis.probes.privileges import bounded
-from minictr.diagnosis.probes.subid_grants import both_files
-from minictr.diagnosis.probes.subids import COUNT, free_range
+from minictr.diagnosis.probes.subid_grants import both_files, grant
+from minictr.diagnosis.probes.subids import COUNT
 from minictr.diagnosis.probes.surroundings import container_engine, systemd_unit
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.image.refusals import quoted
@@ -155,18 +155,18 @@ def too_large(interview: Interview) -> Verdict:
     page = posix.sysconf("SC_PAGE_SIZE")
     if fits(lines):
         return Excluded(f"the map has {len(lines)} lines and {size} bytes")
-    option, name = GRANTS[failure.call]
-    first, last = free_range(*both_files(interview))
-    who = interview.host.user
+    kinds = [name for name, ids in (("subuid", "uids"), ("subgid", "gids"))
+             if not fits(interview.plan.map_ids[0].__dict__[ids])]  # fmt: skip
+    paths = " and ".join(f"/etc/{name}" for name in kinds)
     return Proof(
-        f"/etc/{name} grants {who} so many ranges that the map is too large for the kernel",
+        f"{paths} grant{'s' * (len(kinds) == 1)} {interview.host.user} so many ranges that the map "
+        "is too large for the kernel",
         (
             f"{failure.call} wrote {len(lines)} lines with {size} characters in all",
             f"the kernel takes 340 lines, and fewer characters than a page has: {page}",
         ),
         fix_user=with_single_map(interview.request),
-        fix_administrator=f"sed -i -e '/^{who}:/d' -e '/^{interview.host.uid}:/d' /etc/{name}\n"
-        f"usermod {option} {first}-{last} {quoted(who)}",
+        fix_administrator=_fewer(interview, kinds),
     )
 
 
@@ -216,6 +216,21 @@ def nothing_written(interview: Interview) -> Verdict:
         fix_user=with_single_map(interview.request),
         fix_administrator=reinstall(interview.host),
     )
+
+
+def _fewer(interview: Interview, kinds: list[str]) -> str:
+    """The commands that put one range in the place of all that the caller has."""
+    granted = grant(interview, kinds)
+    if granted.endswith("."):  # a sentence: then there is nothing to put there
+        return "Grant fewer, larger ranges."
+    names = {name: None for file in both_files(interview) for name in file.names}
+    lines = " ".join(f"-e {quoted(f'/^{_literal(name)}:/d')}" for name in names)
+    return f"sed -i {lines} {' '.join(f'/etc/{name}' for name in kinds)}\n{granted}"
+
+
+def _literal(name: str) -> str:
+    """A name as sed(1) takes it for itself alone."""
+    return "".join(f"\\{sign}" if sign in "\\.*[/" else sign for sign in name)
 
 
 def _said(interview: Interview, words: tuple[str, ...]) -> bool:

@@ -20,11 +20,12 @@ from minictr.diagnosis.probes.user_database import hides_name
 from minictr.diagnosis.rights import mode_of
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.diagnosis.words import errno_name
+from minictr.host import Fact
 
 
 @cause(
     "MC0301",
-    "/etc/subuid or /etc/subgid cannot be read",
+    "/etc/subuid or /etc/subgid cannot be read, or is no regular file",
     stops=("MapIds",),
     standing=True,
 )
@@ -42,7 +43,7 @@ def unreadable(interview: Interview) -> Verdict:
 
     Fix, administrator: chmod 644 /etc/subuid /etc/subgid. They are public on every distribution.
     A directory in place of the file, as an engine makes where it is to bind a file that is missing,
-    has to give way to one.
+    has to give way to one, and so has a FIFO.
 
     Not the cause: newuidmap; a missing range.
 
@@ -50,25 +51,24 @@ def unreadable(interview: Interview) -> Verdict:
     """
     if interview.failure.call != "getsubids":
         return None
-    files = [file.fact for file in both_files(interview) if file.fact.unreadable]
-    known = [fact for fact in files if fact.errno in (errno.EACCES, errno.EISDIR)]
-    if not known:
-        return (
-            Unknown(f"{files[0].path}: {errno_name(files[0].errno)}")
-            if files
-            else Excluded("both files can be read")
-        )
-    paths = [fact.path for fact in known]
-    closed = [fact.path for fact in known if fact.errno == errno.EACCES]
-    lines = [f"chmod 644 {' '.join(closed)}"] if closed else []
-    lines += [file_for(interview, fact.path) for fact in known if fact.errno == errno.EISDIR]
+    files = both_files(interview)
+    closed = [file.fact for file in files if file.fact.errno in (errno.EACCES, errno.EISDIR)]
+    odd = [file for file in files if file.kind and not file.own and file.fact not in closed]
+    if not closed and not odd:
+        other = next((file.fact for file in files if file.fact.unreadable), None)
+        if other:
+            return Unknown(f"{other.path}: {errno_name(other.errno)}")
+        return Excluded("both are regular files that can be read")
+    paths = " and ".join(fact.path for fact in closed)
+    words = [f"{paths} cannot be read by {interview.host.user}"] if closed else []
+    words += [f"{file.fact.path} is {file.kind} and no regular file" for file in odd]
+    seen = [f"open({fact.path}): {errno_name(fact.errno)}; {mode_of(fact.path)}" for fact in closed]
+    seen += [f"stat({file.fact.path}): {file.kind}; {mode_of(file.fact.path)}" for file in odd]
     return Proof(
-        f"{' and '.join(paths)} cannot be read by {interview.host.user}",
-        tuple(
-            f"open({fact.path}): {errno_name(fact.errno)}; {mode_of(fact.path)}" for fact in known
-        ),
+        ", and ".join(words),
+        tuple(seen),
         fix_user=with_single_map(interview.request),
-        fix_administrator="\n".join(lines),
+        fix_administrator=_readable(interview, [*closed, *(file.fact for file in odd)]),
     )
 
 
@@ -205,6 +205,8 @@ def _no_entry(interview: Interview, kind: str) -> Verdict:
         return Unknown(f"{file.fact.path} cannot be read: {errno_name(file.fact.errno)}")
     if file.own:
         return Excluded(f"{file.fact.path} grants {file.own[0][1]} ids from {file.own[0][0]}")
+    if file.kind:
+        return Excluded(f"{file.fact.path} is {file.kind}")
     if file.malformed or file.void:
         return Excluded(f"{file.fact.path} has a line for the caller, which grants nothing")
     host = interview.host
@@ -220,6 +222,14 @@ def _no_entry(interview: Interview, kind: str) -> Verdict:
         fix_user=with_single_map(interview.request),
         fix_administrator=grant(interview, kinds),
     )
+
+
+def _readable(interview: Interview, facts: list[Fact]) -> str:
+    """The commands after which the files are there and can be read."""
+    closed = [fact.path for fact in facts if fact.errno == errno.EACCES]
+    lines = [f"chmod 644 {' '.join(closed)}"] if closed else []
+    lines += [file_for(interview, fact.path) for fact in facts if fact.errno != errno.EACCES]
+    return "\n".join(lines)
 
 
 def _correction(file: SubIds, number: int, text: str) -> str:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.subid_source import other_source
-from minictr.diagnosis.probes.subids import SubIds, free_range, read_subids
+from minictr.diagnosis.probes.subids import (
+    COUNT,
+    FIRST,
+    SubIds,
+    free_range,
+    irregular,
+    read_subids,
+)
+from minictr.host import LAST_ID
 from minictr.image.refusals import quoted
 
 _OPTIONS = {"subuid": "--add-subuids", "subgid": "--add-subgids"}
@@ -26,7 +34,8 @@ def lacking(interview: Interview) -> list[SubIds]:
 def without_entry(interview: Interview) -> list[str]:
     """The files without a line for the caller: what one command may add to."""
     return [name for name, file in zip(_OPTIONS, both_files(interview), strict=True)
-            if not (file.own or file.malformed or file.void or file.fact.unreadable)]  # fmt: skip
+            if not (file.own or file.malformed or file.void or file.fact.unreadable or file.kind)
+            ]  # fmt: skip
 
 
 def asked_instead(interview: Interview) -> tuple[str, ...]:
@@ -43,6 +52,11 @@ def grant(interview: Interview, kinds: list[str]) -> str:
     if asked_instead(interview):
         files = " and ".join(f"/etc/{name}" for name in kinds)
         return f"Write what getsubids {host.user} prints into {files}, as NAME:FIRST:COUNT."
+    if last > LAST_ID:
+        return (
+            "Take ranges of others out of /etc/subuid or /etc/subgid: after "
+            f"{FIRST - 1} no {COUNT} ids in a row are free, and {LAST_ID} is the last one."
+        )
     for path in ("/proc/self/uid_map", "/proc/self/gid_map"):
         if not _mapped(interview.fact(path).text, first, last):
             return (
@@ -60,10 +74,15 @@ def grant(interview: Interview, kinds: list[str]) -> str:
 
 
 def file_for(interview: Interview, path: str) -> str:
-    """The command that puts a file with a range for the caller in a directory's place."""
+    """The command that puts a file with a range for the caller in the place of something else."""
     first, last = free_range(*both_files(interview))
+    remove = {"a directory": "rmdir", "a FIFO": "rm"}.get(irregular(path))
+    if last > LAST_ID or not remove:
+        return (
+            f"Put a regular file that grants {interview.host.user} a range in the place of {path}."
+        )
     line = quoted(f"{interview.host.user}:{first}:{last - first + 1}")
-    return f"rmdir {path} && echo {line} >{path}"
+    return f"{remove} {path} && echo {line} >{path}"
 
 
 def _mapped(text: str, first: int, last: int) -> bool:

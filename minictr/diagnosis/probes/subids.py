@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import posix
+import stat
+
 from minictr.host import LAST_ID as LAST
 from minictr.host import Fact, Host, id_number
 from minictr.value import Value
@@ -18,6 +21,7 @@ class SubIds(Value):
     all        ranges of anybody, the caller included
     names      those whose lines count: the caller's name and number, or others of the same number
     malformed  lines which begin with the caller's name or number and are none: (number, line)
+    kind       what is in the file's place, "" where it is a regular file or nothing
     void       ranges of the caller that hold no id to be mapped: (number, line, why)
     """
 
@@ -27,6 +31,7 @@ class SubIds(Value):
     names: tuple[str, ...]
     malformed: tuple[tuple[int, str], ...]
     void: tuple[tuple[int, str, str], ...] = ()
+    kind: str = ""
 
 
 def read_subids(host: Host, kind: str) -> SubIds:
@@ -54,7 +59,25 @@ def _read(host: Host, kind: str, names: tuple[str, ...]) -> SubIds:
             void.append((number, line, why))
         elif mine:
             own.append((first, count))
-    return SubIds(fact, tuple(own), tuple(everyone), names, tuple(malformed), tuple(void))
+    return SubIds(
+        fact,
+        tuple(own),
+        tuple(everyone),
+        names,
+        tuple(malformed),
+        tuple(void),
+        irregular(host.root + fact.path),
+    )
+
+
+def irregular(path: str) -> str:
+    """What a file is that is no regular one; "" where it is, or is not there."""
+    try:
+        kind = stat.S_IFMT(posix.stat(path).st_mode)
+    except OSError:  # then it cannot be opened either, and that is told
+        return ""
+    known = {stat.S_IFREG: "", stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO"}
+    return known.get(kind, "a device or a socket")
 
 
 def by_name(file: SubIds) -> bool:
@@ -73,7 +96,9 @@ def _void(first: int, count: int, own_id: int) -> str:
 
 
 def free_range(*files: SubIds) -> tuple[int, int]:
-    """(first, last) of a range of COUNT ids that no line of the files touches."""
+    """(first, last) of a range of COUNT ids that no line of the files touches; after the last id
+    where there is none.
+    """
     taken = sorted(entry for file in files for entry in file.all)
     first = FIRST
     for start, count in taken:

@@ -11,6 +11,8 @@ SINGLE = "minictr exec --id-map single "
 OTHER_GROUP = '--reuid="$USER" --regid="$(getent group daemon | cut -d: -f3)" --init-groups'
 ONE = 'minictr exec --id-map single "$IMAGE" true'
 GRANTED = 'echo "$USER:100000:65536" >/etc/subuid; echo "$USER:100000:65536" >/etc/subgid'
+MANY_RANGES = """(for first in $(seq 200000 100 240000); do echo "$USER:$first:10"; done)"""
+
 COMPILER = "" if shutil.which("cc") else "there is no C compiler to make a source of ids with"
 
 CASES = [
@@ -129,6 +131,18 @@ CASES = [
                 >>/etc/subgid; sh -ec "$ADMINISTRATOR_FIX" && {HELPERS}""",
         near=f"""for first in $(seq 1000000 100 1012000); do echo "$USER:$first:50"; done \
                 >>/etc/subgid; {HELPERS}""",
+    ),
+    Case(
+        "MC0326",
+        name="both",
+        prepare="private-etc",
+        script=f"{MANY_RANGES} | tee /etc/subuid >/etc/subgid; {HELPERS}",
+        as_root=True,
+        proof=("/etc/subuid and /etc/subgid grant {user} so many ranges",),
+        fix=("/etc/subuid /etc/subgid", "usermod --add-subuids ", " --add-subgids "),
+        repaired=f"""{MANY_RANGES} | tee /etc/subuid >/etc/subgid
+            sh -ec "$ADMINISTRATOR_FIX" && {HELPERS}""",
+        near=f"{MANY_RANGES} | sed 20q | tee /etc/subuid >/etc/subgid; {HELPERS}",
     ),
     Case(
         "MC0327",

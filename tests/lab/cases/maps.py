@@ -32,6 +32,42 @@ CASES = [
         instead="MC0303",
     ),
     Case(
+        "MC0301",
+        name="fifo",
+        prepare="private-etc",
+        script=f"rm /etc/subuid; mkfifo -m 644 /etc/subuid; {HELPERS}",
+        as_root=True,
+        proof=("/etc/subuid is a FIFO and no regular file", "stat(/etc/subuid): a FIFO; owner 0"),
+        fix=("rm /etc/subuid && echo {user}:",),
+        repaired=f"""rm /etc/subuid; mkfifo -m 644 /etc/subuid
+            sh -c "$ADMINISTRATOR_FIX" && {HELPERS}""",
+        near=f"rm /etc/subuid; touch /etc/subuid; {HELPERS}",
+        instead="MC0303",
+    ),
+    Case(
+        "MC0301",
+        name="writer",
+        prepare="private-etc; rm /etc/subgid; mkfifo -m 644 /etc/subgid",
+        # With somebody at the other end there is no end of file to be read.
+        script=f"exec 3<>/etc/subgid; {HELPERS} 3>&-",
+        as_root=True,
+        proof=("/etc/subgid is a FIFO and no regular file",),
+        fix=("rm /etc/subgid && echo {user}:",),
+        repaired=f'sh -c "$ADMINISTRATOR_FIX" && {HELPERS}',
+        near=f"rm /etc/subgid; ln /etc/subuid /etc/subgid; {HELPERS}",
+    ),
+    Case(
+        "MC0301",
+        name="device",
+        prepare="private-etc",
+        script=f"mount --bind /dev/null /etc/subuid; {HELPERS}",
+        as_root=True,
+        proof=("/etc/subuid is a device or a socket and no regular file",),
+        fix=("Put a regular file that grants {user} a range in the place of /etc/subuid.",),
+        repaired=f"umount /etc/subuid 2>&- || true; {HELPERS}",
+        near=f"mount --bind /etc/subgid /etc/subuid; {HELPERS}",
+    ),
+    Case(
         "MC0302",
         prepare="private-etc",
         proof=("line 1 of /etc/subuid is not NAME:FIRST:COUNT", "{user}:100000:65536\\r"),
@@ -87,6 +123,17 @@ CASES = [
         near=f"""echo "other:x:$(id -u "$USER"):$(id -g "$USER")::/:/bin/sh" >>/etc/passwd
             {HELPERS} && runuser -u "$USER" -- minictr exec "$IMAGE" \
                 sh -c '[ "$(wc -l </proc/self/uid_map)" -gt 1 ]'""",
+    ),
+    Case(
+        "MC0303",
+        name="full",
+        prepare="private-etc; sed -i '$a other:0:4294967295' /etc/subuid",
+        script=f'sed -i "/^$USER:/d" /etc/subuid; {HELPERS}',
+        as_root=True,
+        proof=("{user} has no entry in /etc/subuid",),
+        fix=("Take ranges of others out of /etc/subuid or /etc/subgid: ", "4294967294 is the last"),
+        repaired=f"""sed -i "/^$USER:/d" /etc/subuid; {FIX_AS_USER}""",
+        near=HELPERS,
     ),
     Case(
         "MC0304",
