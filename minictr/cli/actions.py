@@ -17,6 +17,7 @@ from minictr.runtime.signals import catch_interrupts
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minictr.cli.names import Name
+    from minictr.diagnosis.values import Diagnosis
     from minictr.host import Host
     from minictr.image.tree import Tree
     from minictr.request import Request
@@ -39,6 +40,10 @@ def main(request: Request) -> int:
         plan = prepare(request, host, tree, cache)
     except Refusal as refusal:
         return _refused(request, refusal)
+    except PermissionError as error:
+        from minictr.diagnosis.lost import closed_since
+
+        return _refused(request, closed_since(error, (cache, real(cache))))
     if plan is None:
         return 0
     for note in plan.notes:
@@ -47,9 +52,9 @@ def main(request: Request) -> int:
     outcome = launch(plan, _trace if request.trace else None)
     try:
         if isinstance(outcome, Failure):
-            return _failed(request, host, plan, outcome, bool(tree.served))
+            return _failed(request, host, plan, outcome, tree)
         if outcome.status > _ORDINARY:
-            _explain(request, host, plan, outcome, killed, bool(tree.served))
+            _explain(request, host, plan, outcome, killed, tree)
         return outcome.status
     finally:
         if tree.served:  # until here the image can be looked at
@@ -162,22 +167,20 @@ def _killed(request: Request) -> int:
 
 
 def _explain(
-    request: Request, host: Host, plan: Plan, ended: Exit, killed: int, served: bool
+    request: Request, host: Host, plan: Plan, ended: Exit, killed: int, tree: Tree
 ) -> None:
     """Say what ended the command, where that is proved. It is the command's affair else."""
     from minictr.cli import reports
     from minictr.diagnosis.death import explain
 
     diagnosis = explain(ended, plan, host, request, killed)
-    if diagnosis and served:
-        from minictr.cli.first import unless_damaged
-
-        diagnosis = unless_damaged(request, diagnosis, ended.status == _NOT_FOUND)
+    if diagnosis and diagnosis.failure and ended.status == _NOT_FOUND:
+        diagnosis = _of_the_image(request, plan, diagnosis.failure, tree, diagnosis, True)
     if diagnosis:
         reports.death(request, diagnosis, ended.status)
 
 
-def _failed(request: Request, host: Host, plan: Plan, failure: Failure, served: bool) -> int:
+def _failed(request: Request, host: Host, plan: Plan, failure: Failure, tree: Tree) -> int:
     """Interview the witness, report, let it go."""
     catch_interrupts()
     from minictr.cli import reports
@@ -185,11 +188,26 @@ def _failed(request: Request, host: Host, plan: Plan, failure: Failure, served: 
 
     try:
         diagnosis = diagnose(failure, plan, host, request)
-        if served:
-            from minictr.cli.first import unless_damaged
-
-            absent = failure.phase == "execute" and failure.errno in _UNREAD
-            diagnosis = unless_damaged(request, diagnosis, absent)
+        absent = failure.phase == "execute" and failure.errno in _UNREAD
+        diagnosis = _of_the_image(request, plan, failure, tree, diagnosis, absent)
         return reports.failure(request, failure, diagnosis)
     finally:
         dismiss(failure)
+
+
+def _of_the_image(
+    request: Request, plan: Plan, failure: Failure, tree: Tree, found: Diagnosis, absent: bool
+) -> Diagnosis:
+    """The diagnosis; another where the image is served damaged, or its tree is not whole any more.
+
+    absent   whether it is about something that the image is said not to have
+    """
+    if tree.served and absent:
+        from minictr.cli.first import unless_damaged
+
+        return unless_damaged(request, found)
+    if tree.name:
+        from minictr.diagnosis.lost import unless_lost
+
+        return unless_lost(found, failure, plan, tree.root)
+    return found

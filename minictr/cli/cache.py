@@ -22,8 +22,9 @@ Usage: minictr cache list [--json]
        minictr cache verify [NAME...]
 
   list    what the cache holds, and what could not be unpacked behind a launch
-  clean   remove trees whose image file is gone or was changed, compiled filters and modules that
-          no launch would use again, and what killed processes left;
+  clean   remove trees whose image file is gone or was changed, or that are gone themselves,
+          compiled filters and modules that no launch would use again, and what killed processes
+          left;
           --all: every tree that no container uses, and all that was compiled; NAME: this one
           (the beginning is enough)
   verify  compare each tree with what was recorded when it was unpacked (sizes, times and modes of
@@ -122,7 +123,7 @@ def clean(cache: str, trees: list[Cached], everything: bool, named: bool) -> int
     """Remove trees that nobody uses and everything stale; 1 when a named one is in use."""
     status = 0
     for tree in trees:
-        if tree.live and not everything:
+        if tree.live and not everything and os.path.lexists(f"{tree.directory}/root"):
             continue
         label = f"{tree.name:.{SHORT}} ({', '.join(tree.images)})"
         if discard(cache, tree):

@@ -204,13 +204,10 @@ def explained(request: Request, refusal: Refusal) -> Refusal:
     return unserved.explained(refusal, refused, read_host(), request)
 
 
-def unless_damaged(request: Request, found: Diagnosis, absent: bool) -> Diagnosis:
-    """The diagnosis for a served image; the damage in its place where that is found.
-
-    absent   whether it is about something that the image is said not to have
-    """
+def unless_damaged(request: Request, found: Diagnosis) -> Diagnosis:
+    """The diagnosis of what a served image is said not to have; the damage where that is found."""
     from minictr.diagnosis import diagnose_refusal
     from minictr.image.damage import damage
 
-    damaged = damage(request.image) if absent else None
+    damaged = damage(request.image)
     return diagnose_refusal(damaged) if damaged else found

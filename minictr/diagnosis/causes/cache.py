@@ -115,6 +115,21 @@ _STORIES: dict[str, Told] = {
         "the setuid bit of fusermount3; user_allow_other in /etc/fuse.conf.",
         "fuse(4); systemd's rules.d/50-udev-default.rules, KERNEL==\"fuse\".",
     ),
+    "MC0142": (
+        "the image's unpacked tree in the cache was changed",
+        "What the launch looked for was unpacked, and is not in the cache as it was: it was "
+        "removed, closed or cut short since. A cleaner of old files does that, or a chmod of the "
+        "directory above. The image itself is whole. What the launch did not look for is not "
+        "reported: minictr cache verify lists every difference.",
+        'export MINICTR_CACHEDIR="$DIRECTORY/cache"\n'
+        'minictr exec "$SIF" true 2>"$DIRECTORY/first"\n'
+        'rm "$DIRECTORY"/cache/trees/*/root/bin/busybox\n'
+        'minictr exec "$SIF" true',
+        "minictr cache clean with the name of the tree: the next launch unpacks it again.",
+        "leave the caches out where old files are removed: tmpfiles.d(5), tmpreaper(8).",
+        "the image, which has what is missing; PATH.",
+        "lstat(2); inode(7); tmpfiles.d(5), Age.",
+    ),
 }  # fmt: skip
 
 enter(_STORIES)
