@@ -52,7 +52,7 @@ def first_tree(request: Request, cache: str, behind: bool) -> Tree:
         except Refusal as refusal:
             if request.unpack == "never":
                 raise explained(request, refusal) from None
-            if refusal.code == "MC0103":
+            if refusal.code in ("MC0103", "MC0143"):  # which unpacking would not change
                 raise
             messages.say(request, f"unpack: at once, because {refusal.cause}", "verbose")
         else:

@@ -15,7 +15,7 @@ from minictr.diagnosis.probes.libraries import Lacking, first_lacking
 from minictr.diagnosis.probes.program import Program, chain
 from minictr.diagnosis.probes.walk import Walk, walk
 from minictr.diagnosis.values import Diagnosis, Proof
-from minictr.image.manifest import Entry
+from minictr.image.manifest import Entry, full_path
 from minictr.image.records import read_manifest
 from minictr.image.refusals import printable
 from minictr.refusal import Refusal
@@ -82,7 +82,7 @@ def explain(paths: list[str], plan: Plan | None, root: str) -> Proof | None:
 
 def difference(root: str, path: str, recorded: Entry) -> str:
     """What was taken from one entry of the tree, as a fact; "" for nothing."""
-    full = f"{root}/{path}".removesuffix("/.")
+    full = full_path(root, path)
     shown = printable(full)
     mode, size = recorded[:2]
     kind = KINDS.get(stat.S_IFMT(mode), "special file")

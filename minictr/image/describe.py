@@ -30,6 +30,7 @@ BUILT_IN = {
 }
 
 
+_EACCES = 13  # errno(3)
 LONGEST = 1 << 20  # bytes of a script that is looked into
 TOO_LONG = "eval"  # stands for a longer one: not simple, so the image's own shell reads the file
 
@@ -43,9 +44,18 @@ def describe(root: str, kind: str, name: str) -> Tree:
         scripts = tuple((path, text) for path, text in sources(root) if has_effect(text))
         return Tree(root, kind, name, runscript(root), executable(root, "/bin/sh"), scripts)
     except OSError as error:
-        from minictr.image.lookup import explain
+        if kind != "directory":
+            from minictr.image.closed import unreadable
 
-        raise explain(error.filename or root, "open(2)", error) from error
+            raise unreadable(root, error) from error
+        from minictr.image.lookup import denied, explain
+
+        at = error.filename or root
+        if isinstance(at, bytes):  # a directory that is listed
+            at = decoded(at)
+            if not may(at, posix.R_OK):
+                raise denied(at, at, posix.R_OK) from error
+        raise explain(at, "open(2)", error) from error
 
 
 def runscript(root: str) -> str:
@@ -108,10 +118,8 @@ def commands(text: str) -> str:
 def read(root: str, path: str) -> str:
     """The text of a file of the image; bytes that are not UTF-8 become surrogates."""
     found = resolve(root, path)
-    if not may(found, posix.R_OK):
-        from minictr.image.lookup import denied
-
-        raise denied(path, found, posix.R_OK)
+    if not may(found, posix.R_OK):  # root, who opens it all the same, has no such right inside
+        raise PermissionError(_EACCES, posix.strerror(_EACCES), found)
     with open(found, "rb") as file:
         text = file.read(LONGEST + 1)
     if len(text) > LONGEST:

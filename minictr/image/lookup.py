@@ -45,6 +45,8 @@ def denied(path: str, component: str, right: int) -> Refusal:
     """The refusal for a component which lacks `right` (posix.R_OK or posix.X_OK) for this user."""
     status = posix.stat(component)
     word, letter = ("search", "x") if right == posix.X_OK else ("reading", "r")
+    if stat.S_ISDIR(status.st_mode) and right == posix.R_OK:
+        letter = "rx"  # what is listed is looked into next
     owner = status.st_uid == posix.geteuid()
     command = f"chmod {'u' if owner else 'a'}+{letter} {quoted(component)}"
     return refuse(

@@ -54,9 +54,9 @@ def take(root: str) -> Manifest:
 def close_again(root: str, closed: dict[str, int], entries: dict[str, Entry]) -> None:
     """Restore the modes of directories that were opened, deepest first, and record the result."""
     for path in reversed(closed):
-        os.chmod(f"{root}/{path}", closed[path])
+        os.chmod(full_path(root, path), closed[path])
     for path in entries.keys() & closed.keys():
-        entries[path] = entry_of(os.lstat(f"{root}/{path}"))
+        entries[path] = entry_of(os.lstat(full_path(root, path)))
 
 
 def differences(root: str, entries: dict[str, Entry]) -> Iterator[str]:
@@ -84,7 +84,7 @@ def walk(
     pending = ["."]
     while pending:
         path = pending.pop()
-        full = f"{root}/{path}"
+        full = full_path(root, path)
         status = os.lstat(full)
         yield path, status
         if not stat.S_ISDIR(status.st_mode):
@@ -95,6 +95,11 @@ def walk(
                 continue
             os.chmod(full, 0o700)
         pending += [f"{path}/{name}".removeprefix("./") for name in os.listdir(full)]
+
+
+def full_path(root: str, path: str) -> str:
+    """The path on the host of an entry; that of the root can be looked at where it is closed."""
+    return root if path == "." else f"{root}/{path}"
 
 
 def below(path: str, directories: dict[str, int]) -> bool:

@@ -65,7 +65,7 @@ def read(path: str) -> tuple:  # type: ignore[type-arg]
     """The tuple in a file of this format, () for what is not one."""
     try:
         with open(path, "rb") as file:
-            fields = marshal.load(file)
+            fields = marshal.loads(file.read())  # load() reads a manifest byte by byte
     except (OSError, EOFError, ValueError, TypeError):
         return ()
     return fields if isinstance(fields, tuple) and fields[:1] == (FORMAT,) else ()

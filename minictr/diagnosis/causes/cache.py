@@ -130,6 +130,19 @@ _STORIES: dict[str, Told] = {
         "the image, which has what is missing; PATH.",
         "lstat(2); inode(7); tmpfiles.d(5), Age.",
     ),
+    "MC0143": (
+        "the image closes to its owner what a launch has to read",
+        "All of an unpacked image belongs to the caller, and the modes are the image's own. One of "
+        "them denies even the owner to search a directory, or to read a file, that is looked at "
+        "before the command is started: /, /bin/sh, /.singularity.d and what lies in it. As root, "
+        "who reads it all the same, nobody notices that while the image is built.",
+        'chmod 0 "$IMAGE/bin" && minictr build "$DIRECTORY/out.sif" "$IMAGE"\n'
+        'runuser -u "$USER" -- minictr exec "$DIRECTORY/out.sif" true',
+        "set the mode where the image is built; a launch does not change what is in an image.",
+        NOTHING,
+        "the cache, which is open; the image file's own mode.",
+        "path_resolution(7); inode(7).",
+    ),
 }  # fmt: skip
 
 enter(_STORIES)
