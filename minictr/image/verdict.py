@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from minictr.image.open import Image
 from minictr.image.programs import unrunnable
-from minictr.image.refusals import printable
+from minictr.image.refusals import printable, refuse
 from minictr.image.storage import stopped
 from minictr.refusal import Refusal
 
@@ -36,6 +36,8 @@ DAMAGED = re.compile(
     r"|Can't find a valid SQUASHFS superblock",
     re.IGNORECASE,
 )
+# The image was not read, whatever is in it: a disk, or a server, that fails. EOF is its own end.
+UNREAD = re.compile(r"Read on filesystem failed because (?!EOF$)(?P<why>.*)$")
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
 NO_THREAD = re.compile("Failed to create thread|Out of memory|failed to allocate", re.IGNORECASE)
 
@@ -65,6 +67,11 @@ def judge(status: int, words: list[str], image: Image, cache: str, program: str 
                 f"unsquashfs: {line}",
                 "Install a newer squashfs-tools, or build the image with `--compressor gzip`.",
             )
+    for line in words:
+        if found := UNREAD.search(line):
+            why = found["why"]
+            name = next((errno.errorcode[e] for e in errno.errorcode if os.strerror(e) == why), why)
+            raise refuse("call", image.path, f"unsquashfs: {line}", call="read(2)", errno=name)
     for line in words:
         if DAMAGED.search(line):
             raise damaged(image, f"unsquashfs: {line}")

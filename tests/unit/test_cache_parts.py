@@ -166,6 +166,18 @@ def test_the_words_of_unsquashfs_decide(tmp_path: Path, line: str, code: str) ->
     assert refused([line], 1, tmp_path) == code
 
 
+def test_a_disk_that_cannot_be_read_is_no_damage() -> None:
+    words = [
+        "Read on filesystem failed because Input/output error",
+        "read_block: failed to read block @0x10c65e",
+        "FATAL ERROR: File system corruption detected",
+    ]
+    with pytest.raises(Refusal) as caught:
+        judge(1, words, IMAGE, "/")
+    assert (caught.value.code, caught.value.fix) == ("MC0000", "")
+    assert caught.value.cause.endswith(" cannot be read: read(2) returned EIO")
+
+
 def test_damaged_data_is_refused_where_an_old_unsquashfs_ends_with_0(tmp_path: Path) -> None:
     assert refused(["writer: failed to read/uncompress file a"], 0, tmp_path) == "MC0120"
 

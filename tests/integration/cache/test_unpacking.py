@@ -85,6 +85,21 @@ def test_damaged_data_is_refused_and_leaves_nothing(start: Start, cache: Path, i
     assert leftovers(cache) == []
 
 
+@pytest.mark.parametrize(
+    "write", ["truncate -s 700000 {}", "dd if=/dev/zero of={} bs=1000 seek=500 count=20"]
+)
+def test_an_image_that_is_written_meanwhile_is_not_called_damaged(
+    start: Start, cache: Path, image: Path, directory: Path, write: str
+) -> None:
+    written = write.format(image) + " conv=notrunc" * write.startswith("dd") + " 2>/dev/null"
+    path = wrapped_unsquashfs(directory, f"sleep 0.1; {written}")
+    refusal = answer(start(image, cache, path=str(path)))
+    assert (refusal["code"], "once nothing writes" in refusal["fix"]) == ("MC0103", True)
+    assert leftovers(cache) == []
+    assert trees(cache) == []
+    assert answer(start(image, cache))["code"] in ("MC0112", "MC0120")  # it is damaged by now
+
+
 def test_device_nodes_and_closed_directories_are_no_obstacle(
     start: Start, cache: Path, large: Path
 ) -> None:
