@@ -9,7 +9,7 @@ import sys
 import time
 
 from minictr.cli.stale import remove_stale
-from minictr.image.cache import prepare
+from minictr.image.cache import prepare, writing
 from minictr.image.failures import notes
 from minictr.image.inventory import Cached, discard, inventory, tidy, verify
 from minictr.image.refusals import printable
@@ -55,9 +55,11 @@ def main(arguments: list[str], environ: dict[str, str]) -> int:
     if not os.path.isdir(cache):
         return show([], bool(flags)) if command == "list" else unknown(names)
     prepare(cache)
+    with writing(cache):  # a part of it may be closed
+        found = inventory(cache)
     if command == "list":
-        return show(inventory(cache), "--json" in flags) or show_notes(cache, "--json" in flags)
-    trees = chosen(inventory(cache), names)
+        return show(found, "--json" in flags) or show_notes(cache, "--json" in flags)
+    trees = chosen(found, names)
     if command == "verify":
         return check(trees)
     return clean(cache, trees, everything=bool(flags or names), named=bool(names))
@@ -131,7 +133,8 @@ def clean(cache: str, trees: list[Cached], everything: bool, named: bool) -> int
         else:
             print(f"in use, not removed: {label}", file=sys.stderr)
             status = 1 if named else status
-    stale = tidy(cache) + remove_stale(cache, everything and not named)
+    with writing(cache):
+        stale = tidy(cache) + remove_stale(cache, everything and not named)
     if stale:
         print(f"removed {stale} stale index entries, compiled files and temporaries")
     return status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -99,7 +100,7 @@ def last_use(directory: str) -> float:
     """When the tree was used last, which index.note_use() keeps; 0 when it has no lock file."""
     try:
         return os.stat(f"{directory}/lock").st_mtime
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0.0
 
 
@@ -113,8 +114,13 @@ def is_busy(directory: str) -> bool:
 def exclusive(directory: str) -> Iterator[bool]:
     """Whether nobody uses the tree; if so, nobody begins to meanwhile (they wait)."""
     try:
-        lock = os.open(f"{directory}/lock", os.O_RDWR | os.O_NOFOLLOW)
-    except FileNotFoundError:  # nobody can use a tree without a lock file
+        try:
+            lock = os.open(f"{directory}/lock", os.O_RDWR | os.O_NOFOLLOW)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            lock = os.open(f"{directory}/lock", os.O_RDONLY | os.O_NOFOLLOW)
+    except (FileNotFoundError, NotADirectoryError):  # nobody can use a tree without a lock file
         yield True
         return
     try:
@@ -129,18 +135,20 @@ def exclusive(directory: str) -> Iterator[bool]:
 
 
 def discard(cache: str, tree: Cached) -> bool:
-    """Remove a tree; False when it is in use. One rename takes it away, then it is deleted."""
-    with free(cache, tree.name) as unlocked, exclusive(tree.directory) as ours:
-        if not (unlocked and ours):
-            return False
-        rest = temporary_name(cache, tree.name)
-        try:
-            os.rename(tree.directory, rest)
-            remove(rest)
-        except FileNotFoundError:  # another `cache clean` was faster
-            return True
-        except OSError as error:
-            raise stopped_call(error, cache) from error
+    """Remove a tree; False when it is in use. One rename takes it away, then it is deleted.
+
+    Raises Refusal.
+    """
+    try:
+        with free(cache, tree.name) as unlocked, exclusive(tree.directory) as ours:
+            if not (unlocked and ours):
+                return False
+            rest = temporary_name(cache, tree.name)
+            with contextlib.suppress(FileNotFoundError):  # another `cache clean` was faster
+                os.rename(tree.directory, rest)
+                remove(rest)
+    except OSError as error:
+        raise stopped_call(error, cache) from error
     return True
 
 
@@ -169,7 +177,7 @@ def tidy(cache: str) -> int:
         entry = index.read_entry(cache, key)
         if entry and os.path.isdir(f"{cache}/trees/{entry[1]}") and is_current(key, entry[-1]):
             continue
-        os.unlink(f"{cache}/index/{key}")
+        remove(f"{cache}/index/{key}")
         count += 1
     for name in names_in(f"{cache}/tmp"):
         with free(cache, name.split(".", 1)[0] or "unnamed") as ours:

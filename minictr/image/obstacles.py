@@ -84,6 +84,17 @@ def no_directory(what: str, path: str, elsewhere: str) -> Refusal | None:
     return Refusal("MC0136", f"the {what} cannot be made: {cause}", proof, fix)
 
 
+def no_file(what: str, path: str) -> Refusal:
+    """EISDIR: a directory stands where a file has to be renamed to."""
+    shown, at = printable(path), quoted(path)
+    return Refusal(
+        "MC0136",
+        f"the {what} cannot be written: {shown} is a directory",
+        f"rename(2) to {shown}: EISDIR; a file has to be there",
+        f"mv {at} {quoted(path + '.old')}",
+    )
+
+
 def no_parent(what: str, directory: str) -> Refusal:
     """ENOENT: the directory that something is to be written into is not there."""
     found = obstacle(directory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from minictr.image.obstacles import closed, no_directory, no_parent, too_long, unknown
+from minictr.image.obstacles import closed, no_directory, no_file, no_parent, too_long, unknown
 from minictr.refusal import Refusal
 
 CACHE = "cache directory"  # the place that `minictr cache clean` can make room in
@@ -40,11 +40,18 @@ def stopped(number: int, directory: str, place: str = CACHE, path: str = "") -> 
 
 
 def stopped_call(error: OSError, directory: str) -> Refusal:
-    """The same for a call that was about one path or, as rename(2), about two."""
-    refusal = stopped(error.errno or 0, directory, path=str(error.filename or ""))
-    if refusal.code != "MC0000" or not error.filename2:
-        return refusal
-    return stopped(error.errno or 0, directory, path=str(error.filename2))
+    """The same for a call that was about one path or, as rename(2), about two.
+
+    To rename or to remove what is there takes rights on the directory that it is in.
+    """
+    number, paths = error.errno or 0, [error.filename, error.filename2]
+    names = [os.fsdecode(path) for path in paths if isinstance(path, str | bytes)]
+    if number == errno.EISDIR and len(names) > 1:
+        return no_file(CACHE, names[1])
+    above = [os.path.dirname(name) for name in names if os.path.lexists(name)]
+    tried = [stopped(number, directory, path=name) for name in (*names, *above)]
+    unexplained = tried[0] if tried else stopped(number, directory)
+    return next((refusal for refusal in tried if refusal.code != "MC0000"), unexplained)
 
 
 def in_the_way(number: int, place: str, path: str) -> Refusal:

@@ -41,16 +41,16 @@ _STORIES: dict[str, Told] = {
         "open(2), EACCES; mksquashfs(1), -exit-on-error.",
     ),
     "MC0136": (
-        "something else stands where a directory has to be",
+        "something else stands where a directory or a file has to be",
         "A part of the path of the cache, or of an output, is a file, or a symbolic link to a "
         "directory that is gone or to itself. A cache that is linked to a scratch disk loses its "
-        "directory when that is cleaned.",
+        "directory when that is cleaned. Within the cache a directory may have the name of a file.",
         'ln -s "$DIRECTORY/gone" "$DIRECTORY/cache"\n'
         'MINICTR_CACHEDIR="$DIRECTORY/cache" minictr exec "$SIF" true',
         "make the directory that the link leads to, or move the file away.",
         NOTHING,
         "rights: nothing was denied.",
-        "mkdir(2), EEXIST, ENOTDIR, ELOOP; path_resolution(7).",
+        "mkdir(2), EEXIST, ENOTDIR, ELOOP; rename(2), EISDIR; path_resolution(7).",
     ),
     "MC0137": (
         "a path is longer than the file system or the kernel allows",

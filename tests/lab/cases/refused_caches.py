@@ -12,6 +12,15 @@ SERVED = 'runuser -u "$USER" -- minictr exec --unpack never "$SIF" true'
 FUSE = """cp -a /dev/fuse "$DIRECTORY/fuse"; chmod 0600 "$DIRECTORY/fuse"
     mount --bind "$DIRECTORY/fuse" /dev/fuse"""
 
+ON_A_DISK = """mount -t tmpfs -o mode=0777 none "$DIRECTORY"
+    export MINICTR_CACHEDIR="$DIRECTORY/cache"; runuser -u "$USER" -- minictr exec "$SIF" true"""
+UNPACKED = """export MINICTR_CACHEDIR="$DIRECTORY/cache"
+    minictr exec "$SIF" true 2>"$DIRECTORY/said"; cd "$DIRECTORY/cache" """
+PLACE_TAKEN = (
+    f"""{UNPACKED}; entry=$(ls index); rm -r "index/$entry" trees/*; mkdir "index/$entry" """
+)
+CLEAN = "minictr cache clean --all"
+
 CASES = [
     Case(
         "MC0140",
@@ -77,6 +86,48 @@ CASES = [
         near="""cp "$SIF" "$DIRECTORY"; mount --bind "$DIRECTORY" "$DIRECTORY"
             mount -o remount,bind,ro "$DIRECTORY"
             runuser -u "$USER" -- minictr exec "$DIRECTORY/good.sif" true""",
+    ),
+    Case(
+        "MC0125",
+        name="clean",
+        as_root=True,
+        script=f"""{ON_A_DISK}; mount -o remount,ro "$DIRECTORY"
+            runuser -u "$USER" -- {CLEAN}""",
+        proof=("statvfs({directory}/cache) has ST_RDONLY",),
+        fix=("export MINICTR_CACHEDIR=",),
+        repaired=f'{ON_A_DISK}; mount -o remount,ro "$DIRECTORY"; {ELSEWHERE}',
+        near=f"""{ON_A_DISK}; mount -o remount,ro "$DIRECTORY"
+            runuser -u "$USER" -- minictr cache list
+            runuser -u "$USER" -- minictr cache verify""",
+    ),
+    Case(
+        "MC0124",
+        name="clean",
+        script=f"{UNPACKED}; chmod 0500 trees; {CLEAN}",
+        proof=("{directory}/cache/trees denies writing", "mode 0500"),
+        fix=("chmod u+w {directory}/cache/trees",),
+        repaired=f'{UNPACKED}; chmod 0500 trees; eval "$USER_FIX"; {CLEAN}',
+        near=f"{UNPACKED}; chmod 0500 trees; minictr cache list; minictr cache verify",
+    ),
+    Case(
+        "MC0124",
+        name="list",
+        script=f"{UNPACKED}; chmod 0 trees; minictr cache list",
+        proof=("{directory}/cache/trees denies search", "mode 0000"),
+        fix=("chmod u+rwx {directory}/cache/trees",),
+        repaired=f'{UNPACKED}; chmod 0 trees; eval "$USER_FIX"; minictr cache list',
+        near=f"{UNPACKED}; touch trees/stray; minictr cache list; {CLEAN}; test -z $(ls trees)",
+    ),
+    Case(
+        "MC0136",
+        name="entry",
+        script=f'{PLACE_TAKEN}; minictr exec "$SIF" true',
+        proof=("{directory}/cache/index/", "a file has to be there"),
+        fix=("mv {directory}/cache/index/",),
+        # The fix names the image file, which is another one by then.
+        repaired=f"""{PLACE_TAKEN}; minictr exec "$SIF" true 2>"$DIRECTORY/said"
+            eval "$(grep -o 'mv [^"]*' "$DIRECTORY/said")"; minictr exec "$SIF" true""",
+        near=f'{PLACE_TAKEN}; {CLEAN}; minictr exec "$SIF" true',
     ),
     Case(
         "MC0126",
