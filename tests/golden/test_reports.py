@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,7 @@ VARIABLE = (
 
 def normal(text: str, lab: Lab) -> str:
     """The text without what depends on the machine."""
+    text = text.replace(" /usr/lib/", " /lib/")  # a link to it, and either may be searched first
     bin_directory, tools = lab.path.split(":")[:2]
     named = {lab.environment[name]: f"${name}" for name in ("IMAGE", "SIF", "DIRECTORY", "CHROOT")}
     named |= {lab.user.name: "USER", bin_directory: "BIN", tools: "TOOLS"}
@@ -85,6 +87,8 @@ def normal(text: str, lab: Lab) -> str:
 def test_the_report_of_a_cause_is_the_kept_one(lab: Lab, code: str) -> None:
     case = PREPARED[code]
     require(not case.impossible, code, case.impossible)
+    told_otherwise = code in ("MC0331", "MC0333") and not shutil.which("sg")
+    require(not told_otherwise, code, "shadow 4.20 has no sg, and says more")
     script = f"{case.prepare}\n{reproduction(code)[0]}"
     outcome = lab.run(script, case.by_root, MINICTR_DIAGNOSIS="text")
     first = re.search(r"^minictr: (error: |\S+ (was )?ended )", outcome.stderr, re.M)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import posix
 import pwd
+import shutil
 
 from minictr.diagnosis.again import again, with_single_map
 from minictr.diagnosis.catalogue import cause
@@ -55,7 +57,9 @@ def other_group(interview: Interview) -> Verdict:
     if read_fact("/etc/login.defs").text.find("\nGRANT_AUX_GROUP_SUBIDS yes") >= 0:
         return Excluded("/etc/login.defs has GRANT_AUX_GROUP_SUBIDS yes")
     named = group_name(entry.pw_gid)
-    lines = [f"sg {quoted(named)} -c {quoted(again(interview.request))}"] if named else []
+    lines = []
+    if named and shutil.which("sg"):  # shadow 4.20 has none any more
+        lines = [f"sg {quoted(named)} -c {quoted(again(interview.request))}"]
     return Proof(
         f"the group of {entry.pw_name} is {group_name(gid) or gid} here, and newuidmap serves "
         f"him only with {named or entry.pw_gid}",
@@ -71,8 +75,8 @@ def other_group(interview: Interview) -> Verdict:
 )
 def link(interview: Interview) -> Verdict:
     """newuidmap(1) opens /etc/subuid, and newgidmap(1) /etc/subgid, with O_NOFOLLOW: where the file
-    is a symbolic link, that fails with ELOOP, and the helper ends with status 1 and not a word.
-    What manages a machine's configuration likes to put such links into /etc.
+    is a symbolic link, that fails with ELOOP, and the helper ends with status 1, before shadow 4.20
+    without a word. What manages a machine's configuration likes to put such links into /etc.
 
     Reproduction (root, with private copies of the files of /etc):
 
@@ -89,19 +93,24 @@ def link(interview: Interview) -> Verdict:
     Sources: open(2), O_NOFOLLOW; shadow, lib/commonio.c, commonio_open.
     """
     failure = interview.failure
-    if failure.call not in CAPABILITY or failure.said != f"{SILENT} 1":
+    path = f"/etc/{GRANTS[failure.call][1]}" if failure.call in CAPABILITY else ""
+    told = f"cannot open {path}: {posix.strerror(errno.ELOOP)}"
+    silent = failure.said == f"{SILENT} 1"
+    if not path or (not silent and not failure.said.endswith(told)):
         return None
-    path = f"/etc/{GRANTS[failure.call][1]}"
     try:
         target = posix.readlink(path)
     except OSError:
         return Excluded(f"{path} is no symbolic link")
     program = read_fact(str(failure.arguments[0]))
-    if _DIFFERENT not in program.text:
+    if silent and _DIFFERENT not in program.text:
         return Unknown(f"{failure.arguments[0]} is not the program of shadow: it lacks its words")
     return Proof(
         f"{path} is a symbolic link, which {failure.call} does not follow",
-        (f"readlink({path}) is {target}", f"{failure.call} ended with status 1 and said nothing"),
+        (
+            f"readlink({path}) is {target}",
+            f"{failure.call} ended with status 1 and said nothing" if silent else failure.said,
+        ),
         fix_user=with_single_map(interview.request),
         fix_administrator=f"cp --remove-destination $(readlink -f {path}) {path}",
     )

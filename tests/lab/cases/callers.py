@@ -221,7 +221,7 @@ CASES = [
     Case(
         "MC0331",
         proof=("the group of {user} is daemon here", "getgid(2) is "),
-        fix=("sg {user} -c 'minictr exec ", SINGLE),
+        fix=("sg {user} -c 'minictr exec " if shutil.which("sg") else "", SINGLE),
         repaired=f'setpriv {OTHER_GROUP} sh -ec "$USER_FIX"',
         near=f'setpriv {OTHER_GROUP} minictr exec --id-map single "$IMAGE" true',
     ),
