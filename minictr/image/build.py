@@ -13,13 +13,14 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from minictr.image import sif
 from minictr.image.metadata import Object, describe_objects
 from minictr.image.open import architecture_of
 from minictr.image.programs import find, unrunnable
 from minictr.image.refusals import printable, quoted
-from minictr.image.storage import stopped
+from minictr.image.storage import LITTLE, OTHER_OUTPUT, counts, existing, other_shortage, stopped
 from minictr.image.tree import may
 from minictr.image.verdict import ended
 from minictr.refusal import Refusal
@@ -34,6 +35,7 @@ NOT_WRITTEN = (
 # What a build writes until it is whole, and seconds in which its maker locks it.
 UNFINISHED, YOUNG = ".minictr-build.", 5
 UNREAD = re.compile(r"(?:Failed to read file|Could not open) (.*)$")
+Room: TypeAlias = tuple[int, str]  # bytes that are free, and counts() of all that is
 GROUP = 1  # apptainer puts all objects of an image into one group
 
 
@@ -59,7 +61,7 @@ def build(output: str, root: str, compressor: str, recipe: str, force: bool, sho
         sweep(directory)
         with unfinished(directory) as (temporary, lock):
             command = command_for(root, temporary, output, compressor, offset)
-            make_squashfs(command, lock, show)
+            make_squashfs(command, directory, lock, show)
             write_sif(temporary, objects, offset)
             os.rename(temporary, output)
     except OSError as error:
@@ -124,9 +126,9 @@ def find_mksquashfs() -> str:
     return find("mksquashfs", "MC0127", "writes the root file system")
 
 
-def make_squashfs(command: list[str], lock: int, show: bool) -> None:
+def make_squashfs(command: list[str], directory: str, lock: int, show: bool) -> None:
     """Run mksquashfs; its bar goes to stderr, as everything that is not a result."""
-    at = command.index("-quiet")
+    at, room = command.index("-quiet"), room_in(existing(directory))
     done = subprocess.run(
         command if show else [*command[:at], "-no-progress", *command[at:]],
         stdin=subprocess.DEVNULL,
@@ -140,15 +142,16 @@ def make_squashfs(command: list[str], lock: int, show: bool) -> None:
     )
     if done.returncode == 0:
         return
-    raise refused(done.returncode, done.stderr.strip().splitlines(), command)
+    raise refused(done.returncode, done.stderr.strip().splitlines(), command, room)
 
 
-def refused(status: int, words: list[str], command: list[str]) -> Refusal:
+def refused(status: int, words: list[str], command: list[str], room: Room) -> Refusal:
     """What kept mksquashfs from writing, by its words and by what they are about."""
     program, root, path = command[:3]
     for number in NOT_WRITTEN:
         if any(line.endswith(os.strerror(number)) for line in words):
-            return stopped(number, os.path.dirname(path), OUTPUT, path)
+            refusal = stopped(number, os.path.dirname(path), OUTPUT, path)
+            return filled(refusal, command, room) if number == errno.ENOSPC else refusal
     for line in words:
         found = UNREAD.match(line)
         if found and not may(found[1], os.R_OK):
@@ -159,6 +162,25 @@ def refused(status: int, words: list[str], command: list[str]) -> Refusal:
         f"mksquashfs did not write the root file system of {printable(root)}",
         f"it {ended(status)}: {said}",
     )
+
+
+def room_in(directory: str) -> Room:
+    """What there is before anything is written: mksquashfs removes what it could not end."""
+    numbers = os.statvfs(directory)
+    return numbers.f_bavail * numbers.f_frsize, counts(directory)
+
+
+def filled(refusal: Refusal, command: list[str], room: Room) -> Refusal:
+    """The refusal for ENOSPC, with the room that there was before."""
+    root, path = command[1:3]
+    where, (free, counted) = os.path.dirname(path), room
+    if refusal.code == "MC0122":
+        return refusal
+    files = (f"{at}/{name}" for at, _, names in os.walk(root) for name in names)
+    if free > LITTLE + sum(os.lstat(file).st_size for file in files):
+        return other_shortage(where, OUTPUT, f"before, {counted}")
+    cause = f"no space is left for the {OUTPUT} {where}"
+    return Refusal("MC0121", cause, f"mksquashfs met ENOSPC; before, {counted}", OTHER_OUTPUT)
 
 
 def unreadable(path: str) -> Refusal:

@@ -155,6 +155,17 @@ def check_unchanged(descriptor: int, image: Image) -> None:
         raise changed(image)
 
 
+@contextlib.contextmanager
+def unwritten(descriptor: int, image: Image) -> Iterator[None]:
+    """Call no image damaged that was written while it was read: its next reading tells."""
+    try:
+        yield
+    except Refusal as refusal:
+        if refusal.code == "MC0120":
+            check_unchanged(descriptor, image)
+        raise
+
+
 def changed(image: Image) -> Refusal:
     """The image file is not the one that was opened first, or not as it was."""
     return Refusal(
@@ -206,14 +217,9 @@ def publish(
     key = index.key_of(image.identity)
     temporary, entry = temporary_name(cache, key), temporary_name(cache, key)
     try:
-        with writing(cache):
+        with writing(cache), unwritten(descriptor, image):
             os.mkdir(temporary, 0o700)
-            try:
-                name, manifest = unpack(descriptor, image, temporary, lock, progress)
-            except Refusal as refusal:
-                if refusal.code == "MC0120":  # what is written meanwhile is not damaged
-                    check_unchanged(descriptor, image)
-                raise
+            name, manifest = unpack(descriptor, image, temporary, lock, progress)
             manifest = make_points(f"{temporary}/root", home, manifest)
             check_unchanged(descriptor, image)
             described = describe(f"{temporary}/root", image.kind, name)

@@ -11,6 +11,9 @@ from minictr.refusal import Refusal
 CACHE = "cache directory"  # the place that `minictr cache clean` can make room in
 CLEAN = "minictr cache clean --all"
 OWN = "Name one of your own elsewhere: export MINICTR_CACHEDIR=DIRECTORY."
+# bytes: what is left of a disk that takes no more. Not everything that is free can be had: file
+# systems keep a reserve for what is written later, and a piece may be larger than the rest.
+LITTLE = 16 << 20
 OTHER_OUTPUT = "Write the image into another directory of yours."
 
 
@@ -27,7 +30,7 @@ def stopped(number: int, directory: str, place: str = CACHE, path: str = "") -> 
             "MC0000",
             f"the disk quota for the {place} {directory} is used up",
             f"EDQUOT for uid {os.geteuid()} on {where}; {counts(where)}",
-            f"{CLEAN}\n{other_disk(where)}" if place == CACHE else OTHER_OUTPUT,
+            more_room(where, place),
         )
     if number == errno.EROFS:
         return Refusal(
@@ -71,12 +74,30 @@ def in_the_way(number: int, place: str, path: str) -> Refusal:
 
 
 def out_of_space(where: str, place: str) -> Refusal:
-    """ENOSPC is one errno for two shortages; statvfs tells which (statvfs(3))."""
+    """ENOSPC is one errno for two shortages, and for others: statvfs tells which (statvfs(3))."""
     numbers = os.statvfs(where)
-    fix = f"{CLEAN}\n{other_disk(where)}" if place == CACHE else OTHER_OUTPUT
     if numbers.f_files and not numbers.f_favail:
-        return Refusal("MC0122", f"no inodes are left for the {place} {where}", counts(where), fix)
-    return Refusal("MC0121", f"no space is left for the {place} {where}", counts(where), fix)
+        cause = f"no inodes are left for the {place} {where}"
+        return Refusal("MC0122", cause, counts(where), more_room(where, place))
+    if numbers.f_bavail * numbers.f_frsize > LITTLE:
+        return other_shortage(where, place, counts(where))
+    cause = f"no space is left for the {place} {where}"
+    return Refusal("MC0121", cause, counts(where), more_room(where, place))
+
+
+def other_shortage(where: str, place: str, counted: str) -> Refusal:
+    """ENOSPC of a file system that has room: a quota of a directory, or metadata of its own."""
+    return Refusal(
+        "MC0000",
+        f"the file system of the {place} {where} takes no more, and has space left",
+        f"ENOSPC (No space left on device); {counted}",
+        other_disk(where) if place == CACHE else OTHER_OUTPUT,
+    )
+
+
+def more_room(where: str, place: str) -> str:
+    """What to do about a full file system."""
+    return f"{CLEAN}\n{other_disk(where)}" if place == CACHE else OTHER_OUTPUT
 
 
 def counts(where: str) -> str:

@@ -23,7 +23,7 @@ from minictr.image.manifest import Manifest, take
 from minictr.image.open import Image
 from minictr.image.programs import SYSTEM_PATH, find
 from minictr.image.refusals import printable, refuse
-from minictr.image.storage import stopped
+from minictr.image.storage import CACHE, counts, more_room
 from minictr.image.verdict import damaged, judge, listen
 from minictr.refusal import Refusal
 
@@ -112,12 +112,11 @@ def room_for(image: Image, cache: str) -> None:
     numbers = os.statvfs(cache)
     if not numbers.f_files or numbers.f_favail >= image.inodes:  # btrfs counts none
         return
-    refusal = stopped(errno.ENOSPC, cache)
     raise Refusal(
         "MC0122",
         f"{printable(image.path)} needs more inodes than the cache directory {cache} has left",
-        f"superblock: {image.inodes} inodes; {refusal.proof}",
-        refusal.fix,
+        f"superblock: {image.inodes} inodes; {counts(cache)}",
+        more_room(cache, CACHE),
     )
 
 

@@ -20,6 +20,7 @@ PLACE_TAKEN = (
     f"""{UNPACKED}; entry=$(ls index); rm -r "index/$entry" trees/*; mkdir "index/$entry" """
 )
 CLEAN = "minictr cache clean --all"
+BUILD = 'runuser -u "$USER" -- minictr build "$DIRECTORY/out.sif" "$IMAGE"'
 
 CASES = [
     Case(
@@ -62,6 +63,17 @@ CASES = [
         fix=("export MINICTR_CACHEDIR=",),
         repaired=f'mount -t tmpfs -o size=600k,mode=0777 none "$DIRECTORY"; {ELSEWHERE}',
         near=f'mount -t tmpfs -o size=16m,mode=0777 none "$DIRECTORY"; {RUN}',
+    ),
+    Case(  # What mksquashfs could not end it has removed: by then there is room again.
+        "MC0121",
+        name="output",
+        as_root=True,
+        script=f'mount -t tmpfs -o size=300k,mode=0777 none "$DIRECTORY"; {BUILD}',
+        proof=("before, statvfs({directory}): 307200 of 307200 bytes are free",),
+        fix=("Write the image into another directory of yours.",),
+        repaired=f"""mount -t tmpfs -o size=300k,mode=0777 none "$DIRECTORY"; cd /
+            umount "$DIRECTORY"; {BUILD}""",
+        near=f'mount -t tmpfs -o size=16m,mode=0777 none "$DIRECTORY"; {BUILD}',
     ),
     Case(
         "MC0122",
