@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from asked_why import why as why
 from ordinary_user import RunAsUser, User, all_processes, credentials
 from readable import Checkout
 from small_images import give, make_image, make_python_image

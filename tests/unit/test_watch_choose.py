@@ -102,10 +102,87 @@ def test_without_words_the_failure_is_followed_to_the_child_it_came_from() -> No
         "7 fork() = 8",
         f'8 mount("a", "/a", "tmpfs", 0, NULL) {EPERM}',
         ended(1, 8),
-        said("sandbox: it did not work"),
         ended(1),
     )
     assert line.startswith("mount")
+
+
+REFUSED_CHILD = (
+    "7 clone(child_stack=NULL, flags=SIGCHLD) = 8",
+    '8 execve("/usr/bin/unshare", ["unshare"], 0x7 /* 3 vars */) = 0',
+    f"8 unshare(CLONE_NEWNET) {EPERM}",
+    said("unshare: Operation not permitted", 8),
+    ended(1, 8),
+)
+SILENT_CHILD = (*REFUSED_CHILD[:3], ended(1, 8))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (*REFUSED_CHILD, ended(1)),
+        (*REFUSED_CHILD, said("make: *** [all] Error 1"), ended(2)),
+        (*REFUSED_CHILD, said("'unshare' did not work"), ended(9)),
+        (*SILENT_CHILD, said("sandbox: no namespace"), ended(2)),
+        (*REFUSED_CHILD, f'7 stat("/a/rm", 0x7) {ENOENT}', '7 stat("/b/rm", 0x7) = 0', ended(1)),
+    ],
+)
+def test_a_failure_is_tied_to_a_child_by_its_status_or_by_what_is_said_of_it(
+    lines: tuple[str, ...],
+) -> None:
+    assert chosen(*lines).startswith("unshare")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (*REFUSED_CHILD, ended(4)),
+        (*REFUSED_CHILD, "7 +++ killed by SIGSEGV +++"),
+        (*REFUSED_CHILD, f'7 stat("/nosuch", 0x7) {ENOENT}', ended(1)),
+        (*REFUSED_CHILD, said("bad config"), ended(1)),
+        (*REFUSED_CHILD, "7 fork() = 9", '9 openat(AT_FDCWD, "/x") = 3', ended(1, 9), ended(1)),
+        (*SILENT_CHILD, said("sandbox: it did not work"), ended(1)),
+        (*SILENT_CHILD, '7 write(1</dev/null>, "libfoo... no", 12) = 12', ended(1)),
+        (*SILENT_CHILD, '7 openat(AT_FDCWD, "/my.conf", O_RDONLY) = 3', ended(1)),
+    ],
+)
+def test_who_goes_on_after_a_child_was_refused_has_failed_of_something_else(
+    lines: tuple[str, ...],
+) -> None:
+    assert not chosen(*lines)
+
+
+@pytest.mark.parametrize(
+    ("lines", "blamed"),
+    [
+        ((ended(1),), True),
+        ((said("sandbox: you must not make a namespace"), ended(1)), True),
+        ((said("cannot parse my.conf"), ended(1)), False),
+        (("7 +++ killed by SIGSEGV +++",), False),
+        (('7 openat(AT_FDCWD, "/my.conf", O_RDONLY) = 3', ended(1)), False),
+        (
+            (
+                said("warning: Operation not permitted"),
+                '7 openat(AT_FDCWD, "/my.conf", O_RDONLY) = 3',
+                said("cannot parse my.conf"),
+                ended(1),
+            ),
+            False,
+        ),
+        (
+            (
+                f'7 openat(AT_FDCWD, "/etc/shadow", O_RDONLY) {EPERM}',
+                said("/etc/shadow: Operation not permitted"),
+                ended(1),
+            ),
+            False,
+        ),
+    ],
+)
+def test_a_process_has_failed_of_a_refusal_where_it_ends_of_it_at_once_or_says_so(
+    lines: tuple[str, ...], blamed: bool
+) -> None:
+    assert bool(chosen(f"7 unshare(CLONE_NEWUSER) {EPERM}", *lines)) is blamed
 
 
 def test_a_later_child_that_fails_by_itself_hides_an_earlier_refusal() -> None:
@@ -177,5 +254,5 @@ def test_words_may_be_the_refusals_where_it_was_not_silenced(left: int) -> None:
     assert chosen(*lines, OWN, ended(3)).startswith("unshare")
 
 
-def test_who_silences_a_refusal_and_says_nothing_has_failed_of_it() -> None:
-    assert chosen(*SILENCED, said("no sandbox"), ended(3)).startswith("unshare")
+def test_who_silences_a_refusal_and_says_something_else_has_not_failed_of_it() -> None:
+    assert not chosen(*SILENCED, said("no sandbox"), ended(3))

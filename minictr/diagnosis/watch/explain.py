@@ -131,10 +131,12 @@ class _Runs:
             return Answer("differs", command, status, (*why, *(f"{path} {_LOST}" for path in lost)))
         target = sought(choice, self.command, outcome)
         if target is None:
-            return Answer("own", command, status, _unrefused(traced))
-        return self._explained(target, outcome, traced)
+            return Answer("own", command, status, _unrefused(traced, choice))
+        return self._explained(target, outcome, traced, choice)
 
-    def _explained(self, target: Sought, outcome: Outcome, traced: Traced) -> Answer:
+    def _explained(
+        self, target: Sought, outcome: Outcome, traced: Traced, choice: Choice
+    ) -> Answer:
         status, command = outcome.status, tuple(self.command)
         own = posix.getpid()
         if target.here:
@@ -144,7 +146,7 @@ class _Runs:
         if self.found is None:  # it did not come to the same call again
             self.found = self._diagnose(target.failure.replace(witness=0), Standing())
         if target.needs_proof and self.found.code == UNKNOWN:
-            return Answer("own", command, status, _unrefused(traced))
+            return Answer("own", command, status, _unrefused(traced, choice))
         failure = shown(target.failure, target.call) if target.call else target.failure
         happened = _happened(self.command, outcome, failure, bool(target.call))
         diagnosis = self.found.replace(happened=happened, failure=failure)
@@ -228,10 +230,18 @@ def _ended(how: str, outcome: Outcome) -> str:
     return f'{how}: status {outcome.status}, "{outcome.last}"'
 
 
-def _unrefused(traced: Traced) -> tuple[str, ...]:
+def _unrefused(traced: Traced, choice: Choice) -> tuple[str, ...]:
     calls, processes = len(traced.record.calls), len(traced.record.parents) + 1
+    watched = f"{calls} calls of {processes} processes watched: "
+    doubtful = choice.doubtful()
+    if doubtful:
+        return (
+            f"{watched}what was refused is not tied to the failure; last of it",
+            f"  {doubtful[-1]}",
+            traced.outcome.last,
+        )
     return (
-        f"{calls} calls of {processes} processes watched: none that makes namespaces, maps, mounts "
-        "or starts programs was refused without its process getting over it",
+        f"{watched}none that makes namespaces, maps, mounts or starts programs was refused without "
+        "its process getting over it",
         traced.outcome.last,
     )

@@ -22,10 +22,11 @@ LOOKS = (
 # Calls that can be refused with the same words and build nothing: they may be what was meant.
 OTHERS = (
     "kill", "tgkill", "chown", "lchown", "fchown", "fchownat", "chmod", "fchmod", "fchmodat",
-    "mknod", "mknodat", "unlink", "unlinkat", "rmdir", "rename", "renameat", "renameat2", "link",
-    "linkat", "symlink", "symlinkat", "truncate", "setxattr", "bind", "connect", "ptrace", "bpf",
-    "keyctl", "add_key", "setpriority", "sched_setscheduler", "setrlimit", "reboot",
-    "clock_settime", "settimeofday", "swapon", "init_module", "finit_module", "perf_event_open",
+    "fchmodat2", "mknod", "mknodat", "unlink", "unlinkat", "rmdir", "rename", "renameat",
+    "renameat2", "link", "linkat", "symlink", "symlinkat", "truncate", "setxattr", "bind",
+    "connect", "ptrace", "bpf", "keyctl", "add_key", "setpriority", "sched_setscheduler",
+    "setrlimit", "reboot", "clock_settime", "settimeofday", "swapon", "init_module",
+    "finit_module", "perf_event_open",
 )  # fmt: skip
 _OPTIONS = ("PR_SET_SECCOMP", "PR_SET_NO_NEW_PRIVS", "PR_CAPBSET_DROP", "PR_SET_SECUREBITS")
 _MAPS = ("/uid_map", "/gid_map", "/setgroups")

@@ -50,6 +50,7 @@ class End(Value):
 
     number: int
     status: int
+    killed: bool = False
 
 
 class Record:
@@ -108,7 +109,7 @@ class Record:
 
     def _end(self, thread: int, ended: re.Match[str]) -> None:
         status = int(ended[1]) if ended[1] else 128 + getattr(signal, ended[2], 0)
-        self.ends[thread] = End(self._number, status)
+        self.ends[thread] = End(self._number, status, killed=not ended[1])
 
     def _keep(self, thread: int, done: re.Match[str]) -> Call:
         name, rest = done[1], done[4]

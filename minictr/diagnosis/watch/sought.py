@@ -109,7 +109,7 @@ def _missing_file(choice: Choice, missed: tuple[Call, ...], command: list[str]) 
     if bound:
         failure = Failure(place, 0, Bind(*bound), "mount", bound, call.errno)
         return Sought(failure, program, call, here=True)
-    places = {path_of(one) for one in missed}
+    places = {path_of(one) for one in missed if path_of(one).startswith("/")}
     if len(places) > 1 and name in command[1:]:  # in one place alone any file is looked for
         failure = searched(place, process, missed)
         return Sought(failure, program, call, occurrence, needs_proof=True)
