@@ -211,7 +211,11 @@ def begun(root: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes],
     command = [sys.executable, "-m", "minictr", "build", str(tmp_path / "out.sif"), str(root)]
     process = subprocess.Popen(command, start_new_session=True)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while not children.read_text():  # mksquashfs
+
+    def names() -> list[str]:
+        return [Path(f"/proc/{pid}/comm").read_text() for pid in children.read_text().split()]
+
+    while names() != ["mksquashfs\n"]:
         assert process.poll() is None
         time.sleep(0.01)
     yield process, next(tmp_path.glob(".minictr-build.*"))
@@ -228,8 +232,11 @@ def test_a_build_that_is_ended_leaves_nothing(
     process.send_signal(number)
     assert process.wait(20) != 0
     assert os.listdir(tmp_path) == ["root"]
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    end = time.monotonic() + 10
+    with pytest.raises(ProcessLookupError):  # mksquashfs was killed
+        while time.monotonic() < end:
+            os.killpg(process.pid, 0)
+            time.sleep(0.01)
 
 
 def test_what_a_killed_build_left_the_next_one_removes(
