@@ -81,8 +81,10 @@ def _say(answer: Answer) -> None:
     else:
         words = {
             "own": f"not refused by the kernel: {name} ended with status {answer.status}",
+            "interrupted": f"not explained: {name} was interrupted",
             "differs": f"not explained: {name} ends otherwise when it is watched",
             "unwatched": f"not explained: {name} cannot be watched",
         }
         tell(program, 0, level, words[answer.verdict])
-        write("".join(f"  {line}\n" for line in (*answer.why, _DOCTOR) if line))
+        advice = _DOCTOR if answer.verdict != "interrupted" else ""
+        write("".join(f"  {line}\n" for line in (*answer.why, advice) if line))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import posix
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.values import Diagnosis
 from minictr.diagnosis.watch.asked import ask_causes
 from minictr.diagnosis.watch.choose import Choice
+from minictr.diagnosis.watch.interrupts import Interrupted, Interrupts
 from minictr.diagnosis.watch.kinds import LOOKS, path_of
 from minictr.diagnosis.watch.moment import Moment
 from minictr.diagnosis.watch.run import Outcome, input_kept, run
@@ -43,7 +45,8 @@ class Answer(Value):
     """What there is to say of a command that was run.
 
     verdict    "succeeded", "refused": by the kernel, with the diagnosis; "own": not by the kernel,
-               "differs": watched, it ended otherwise; "unwatched": it could not be watched
+               "differs": watched, it ended otherwise; "unwatched": it could not be watched,
+               "interrupted": a signal came that was to end it or us
     status     the command's own, as run unwatched; 126 or 127 where it could not be started
     why        what the verdict rests on, in lines
     line_ended whether the command's own last words ended in a newline
@@ -60,31 +63,45 @@ class Answer(Value):
 def explain(command: list[str], host: Host) -> Answer:
     """Run the command as it is; where it fails, once more watched, and once more held."""
     path = os.environ.get("PATH", os.defpath)
-    try:
-        with input_kept():
-            file = command[0] if "/" in command[0] else search(command[0], path)
-            outcome = _run(command, file)
-    except CallError as refused:
-        return _not_started(command, host, refused)
-    answer = Answer("succeeded", tuple(command), 0)
-    if outcome.status:
-        answer = _failed(command, file, host, outcome)
+    with Interrupts() as interrupts:
+        try:
+            with input_kept():
+                file = command[0] if "/" in command[0] else search(command[0], path)
+                outcome = _run(command, file, interrupts)
+        except CallError as refused:
+            return _not_started(command, host, refused)
+        answer = Answer("succeeded", tuple(command), 0)
+        if outcome.status:
+            answer = _failed(command, file, host, outcome, interrupts)
     return answer.replace(line_ended=outcome.said[-1:] in ("", "\n"))
 
 
-def _failed(command: list[str], file: str, host: Host, outcome: Outcome) -> Answer:
+def _failed(
+    command: list[str], file: str, host: Host, outcome: Outcome, interrupts: Interrupts
+) -> Answer:
+    unwatched = Answer("unwatched", tuple(command), outcome.status)
+    interrupted = unwatched.replace(verdict="interrupted")
+    if interrupts.came:
+        came = signal.Signals(interrupts.came).name
+        return interrupted.replace(why=(f"{came} came while it ran: it is not run again",))
     strace = find_strace(os.environ.get("PATH", os.defpath))
     if not strace:
-        why = "strace is not installed: no directory of PATH has it"
-        return Answer("unwatched", tuple(command), outcome.status, (why,))
-    with tempfile.TemporaryDirectory(prefix=STAND_INS) as directory:
-        return _Runs(command, file, host, strace, Path(directory)).answer(outcome)
+        return unwatched.replace(why=("strace is not installed: no directory of PATH has it",))
+    try:
+        with tempfile.TemporaryDirectory(prefix=STAND_INS) as directory:
+            runs = _Runs(command, file, host, strace, Path(directory), interrupts)
+            return runs.answer(outcome)
+    except Interrupted:
+        why = f"{signal.Signals(interrupts.came).name} came while it was watched"
+        return interrupted.replace(status=128 + interrupts.came, why=(why,))
+    except FileNotFoundError as error:  # tempfile found no directory that a file can be written to
+        return unwatched.replace(why=(f"strace needs a directory to write to: {error.strerror}",))
 
 
-def _run(command: list[str], file: str) -> Outcome:
+def _run(command: list[str], file: str, interrupts: Interrupts) -> Outcome:
     """Run it as it is. Raises CallError where it cannot be started."""
     try:
-        return run(command, file)
+        return run(command, file, interrupts)
     except OSError as error:
         if error.errno == errno.EAGAIN:
             raise CallError("fork", (), errno.EAGAIN) from None
@@ -95,13 +112,20 @@ class _Runs:
     """The runs under strace of one command."""
 
     def __init__(
-        self, command: list[str], file: str, host: Host, strace: str, directory: Path
+        self,
+        command: list[str],
+        file: str,
+        host: Host,
+        strace: str,
+        directory: Path,
+        interrupts: Interrupts,
     ) -> None:
         self.command = command
         self.file = file
         self.host = host
         self.strace = strace
         self.directory = directory
+        self.interrupts = interrupts
         self.names: tuple[str, ...] = NAMES
         self.limit = float("inf")  # seconds for a run
         self.found: Diagnosis | None = None
@@ -182,7 +206,11 @@ class _Runs:
             with input_kept():
                 strace = Strace(self.strace, directory, held, wait, paths, self.limit)
                 traced = trace(
-                    strace, self.command, stand_ins, moment.seen if moment and held else None
+                    strace,
+                    self.command,
+                    stand_ins,
+                    self.interrupts,
+                    moment.seen if moment and held else None,
                 )
         finally:
             stand_ins.close()

@@ -98,6 +98,11 @@ class Record:
     def children(self, process: int) -> list[int]:
         return [child for child, parent in self.parents.items() if self.process(parent) == process]
 
+    def alive(self) -> set[int]:
+        """The processes that have not ended."""
+        known = self._known | set(self.parents)
+        return {self.process(one) for one in known} - set(self.ends)
+
     def _seen(self, thread: int) -> None:
         """A new thread: started by a call which has not returned yet, where it is not known."""
         if self.first and thread not in self._known:

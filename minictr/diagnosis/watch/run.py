@@ -6,19 +6,18 @@ import os
 import posix
 import re
 import select
-import signal
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from minictr.diagnosis.watch.interrupts import Interrupts
 from minictr.value import Value
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _CHANGING = re.compile(r"\d+|\b[0-9a-fA-F]{8,}\b")  # pids, times, the names of temporary files
-_FORWARDED = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
+_OFTEN = 0.1  # seconds between two looks for signals
 GRACE = 0.5  # seconds in which what the command leaves in the background can still be heard
 
 
@@ -67,19 +66,30 @@ class Voice:
 Ears = dict[int, Callable[[], bool]]
 
 
-def run(command: list[str], path: str) -> Outcome:
+def run(command: list[str], path: str, interrupts: Interrupts) -> Outcome:
     """Run the command with the caller's terminal and input; `path` is its file. Raises OSError."""
     voice = Voice(pass_on=True)
     try:
-        child = subprocess.Popen(command, executable=path, stderr=voice.writer)
+        child = subprocess.Popen(
+            command,
+            executable=path,
+            stderr=voice.writer,
+            preexec_fn=interrupts.let_through,  # noqa: PLW1509  # this program has one thread
+        )
     except OSError:
         os.close(voice.writer)
         voice.close()
         raise
     os.close(voice.writer)
-    with forwarding(child):
-        attend(child, {voice.reader: voice.hear}, lambda: False)
-        code = child.wait()
+
+    def hand_on() -> bool:
+        for number, pressed in interrupts.taken():
+            if not pressed:
+                child.send_signal(number)
+        return False
+
+    attend(child, {voice.reader: voice.hear}, hand_on)
+    code = child.wait()
     return Outcome(code if code >= 0 else 128 - code, voice.close())
 
 
@@ -91,6 +101,7 @@ def attend(
 ) -> None:
     """Listen until the child has ended or `over` says so, and a moment longer for the rest.
 
+    over    is asked again and again: it is the place to look for signals
     limit   the most seconds that this may take
     One loop in place of threads: under a limit on processes there may be none.
     """
@@ -99,31 +110,27 @@ def attend(
     last = False
     while (left := late - time.monotonic()) > 0:
         waiting = list(ears) if last else [*ears, end]
-        ready, _, _ = select.select(waiting, [], [], None if left == float("inf") else left)
+        ready, _, _ = select.select(waiting, [], [], min(left, _OFTEN))
         for descriptor in ready:
             if descriptor != end and not ears[descriptor]():
                 del ears[descriptor]
-        if not last and (end in ready or over()):
+        ended = over()
+        if not last and (end in ready or ended):
             last, late = True, time.monotonic() + GRACE
         if last and not ears:
             break
     os.close(end)
 
 
-@contextmanager
-def forwarding(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Let the child have the signals that are meant for it; the terminal's it has by itself."""
+def input_again() -> int | None:
+    """The standard input of a further run: a file, or else nothing; None for the first one's.
 
-    def forward(number: int, _frame: object) -> None:
-        if number in (signal.SIGTERM, signal.SIGHUP):
-            child.send_signal(number)
-
-    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+    The first run has read what was typed or came through a pipe: a further one would wait in vain.
+    """
     try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        return None if stat.S_ISREG(posix.fstat(0).st_mode) else subprocess.DEVNULL
+    except OSError:  # it is closed
+        return None
 
 
 @contextmanager
@@ -140,6 +147,5 @@ def input_kept() -> Iterator[None]:
 
 
 def _write_all(part: bytes) -> None:
-    sys.stderr.flush()
     while part:
         part = part[posix.write(2, part) :]

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from minictr.diagnosis.watch.interrupts import Interrupted, Interrupts
 from minictr.diagnosis.watch.kinds import OTHERS
 from minictr.diagnosis.watch.record import Call, Record
-from minictr.diagnosis.watch.run import Outcome, Voice, attend, forwarding
+from minictr.diagnosis.watch.run import Outcome, Voice, attend, input_again
 from minictr.diagnosis.watch.stand_in import StandIns
 from minictr.host import read_fact
 from minictr.value import Value
@@ -70,31 +72,57 @@ def find_strace(path: str) -> str:
 
 
 def trace(
-    strace: Strace, command: list[str], stand_ins: StandIns, watch: Watch | None = None
+    strace: Strace,
+    command: list[str],
+    stand_ins: StandIns,
+    interrupts: Interrupts,
+    watch: Watch | None = None,
 ) -> Traced:
     """Run the command once under strace, its standard output discarded. Raises OSError.
+
+    It has a session of its own, and no terminal: what it would ask there it has asked before, and
+    a key that interrupts is for us alone. Raises Interrupted where a signal came.
 
     watch   is given each call that failed, and whether its process stands still meanwhile: where
             the call is `held` strace keeps it, and is stopped itself
     """
     reader, writer = _open(strace.directory / _FIFO)
     voice = Voice(pass_on=False)
-    child = subprocess.Popen(
-        [strace.program, *_options(strace), "--", *command],
-        stdout=subprocess.DEVNULL,
-        stderr=voice.writer,
-        env={**os.environ, "PATH": stand_ins.path},
-    )
+    child = _started(strace, command, stand_ins, voice, interrupts)
     os.close(voice.writer)
     lines = _Lines(child, reader, watch)
     ears = {reader: lines.read, voice.reader: voice.hear, stand_ins.listener: stand_ins.answer}
-    with forwarding(child):
-        attend(child, ears, lines.over, strace.limit)
-        child.terminate()  # of what is left in the background strace lets go
-        child.wait()
+
+    def over() -> bool:
+        for number, _ in interrupts.taken():
+            lines.send(number)
+        return lines.over() or interrupts.late()
+
+    attend(child, ears, over, strace.limit)
+    if interrupts.came:
+        lines.kill()
+    child.terminate()  # of what is left in the background strace lets go
+    child.wait()
     posix.close(reader)
     posix.close(writer)
-    return _outcome(lines.record, voice)
+    traced = _outcome(lines.record, voice)
+    if interrupts.came:
+        raise Interrupted
+    return traced
+
+
+def _started(
+    strace: Strace, command: list[str], stand_ins: StandIns, voice: Voice, interrupts: Interrupts
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [strace.program, *_options(strace), "--", *command],
+        stdin=input_again(),
+        stdout=subprocess.DEVNULL,
+        stderr=voice.writer,
+        start_new_session=True,
+        preexec_fn=interrupts.let_through,  # noqa: PLW1509  # this program has one thread
+        env={**os.environ, "PATH": stand_ins.path},
+    )
 
 
 def _open(fifo: Path) -> tuple[int, int]:
@@ -160,6 +188,18 @@ class _Lines:
     def over(self) -> bool:
         """Whether the command itself has ended; strace stays for children in the background."""
         return self.record.first in self.record.ends
+
+    def send(self, number: int) -> None:
+        """Send a signal to everything that is watched."""
+        for pid in self.record.alive():
+            with suppress(ProcessLookupError, PermissionError):  # it has just ended; is another's
+                posix.kill(pid, number)
+
+    def kill(self) -> None:
+        """End everything that is watched; strace, killed first, would let it go."""
+        self.send(signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            posix.killpg(self._child.pid, signal.SIGKILL)
 
     def _take(self, line: str) -> None:
         call = self.record.feed(line)
