@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 from lab.bench import Case
 from lab.cases.common import AS_USER, LAUNCH_AS_USER
 
 BOUND = """unshare -Urm sh -c 'mount --rbind / "$CHROOT"; %s'"""
+
+# Debian has moved it to util-linux-extra.
+NO_PIVOT_ROOT = "" if shutil.which("pivot_root") else "there is no pivot_root(8) for its fix"
 
 CASES = [
     Case(
@@ -44,6 +49,7 @@ CASES = [
     ),
     Case(
         "MC0203",
+        impossible=NO_PIVOT_ROOT,
         prepare='system-root "$CHROOT"',
         proof=(
             "minictr runs in a chroot at {chroot}",
@@ -60,6 +66,7 @@ CASES = [
     ),
     Case(
         "MC0203",
+        impossible=NO_PIVOT_ROOT,
         name="mount",
         prepare='mount --bind "$CHROOT" "$CHROOT"; system-root "$CHROOT"',
         script=f'chroot "$CHROOT" {LAUNCH_AS_USER}',
@@ -71,6 +78,7 @@ CASES = [
     ),
     Case(  # a mount in a mount namespace that no other process is in
         "MC0203",
+        impossible=NO_PIVOT_ROOT,
         name="alone",
         script=BOUND % 'exec chroot "$CHROOT" minictr exec "$IMAGE" true',
         proof=(
