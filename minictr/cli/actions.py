@@ -41,7 +41,7 @@ def main(request: Request) -> int:
     except Refusal as refusal:
         return _refused(request, refusal)
     except PermissionError as error:
-        from minictr.diagnosis.lost import closed_since
+        from minictr.cli.lost import closed_since
 
         return _refused(request, closed_since(error, (cache, real(cache))))
     if plan is None:
@@ -207,7 +207,7 @@ def _of_the_image(
 
         return unless_damaged(request, found)
     if tree.name:
-        from minictr.diagnosis.lost import unless_lost
+        from minictr.cli.lost import unless_lost
 
         return unless_lost(found, failure, plan, tree.root)
     return found

@@ -21,7 +21,6 @@ from minictr.image.refusals import printable
 from minictr.refusal import Refusal
 from minictr.runtime.launch import Failure, Plan
 
-CODE = "MC0142"
 DIGITS = 12  # of a tree's name, as `minictr cache list` shows it
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symbolic link"}
 
@@ -31,10 +30,10 @@ def unless_lost(found: Diagnosis, failure: Failure, plan: Plan, root: str) -> Di
     looks = failure.phase == "execute" or failure.step.verb() == "ChangeDirectory"
     if not looks and found.code != UNKNOWN:
         return found
-    entry, proof = entry_of(CODE), explain(sought(failure, root) if looks else [], plan, root)
+    entry, proof = entry_of("MC0142"), explain(sought(failure, root) if looks else [], plan, root)
     if not entry or not proof:
         return found
-    known = found.replace(code=CODE, title=entry.title, proof=proof, then=())
+    known = found.replace(code=entry.code, title=entry.title, proof=proof, then=())
     return known.replace(ruled_out=(), still_open=(), could_not_look=())
 
 
@@ -48,7 +47,7 @@ def closed_since(error: PermissionError, caches: tuple[str, ...]) -> Refusal:
         name, _, inside = path.removeprefix(f"{cache}/trees/").partition("/root/")
         proof = explain([f"/{inside}"], None, f"{cache}/trees/{name}/root")
         if proof and path.startswith(f"{cache}/trees/"):
-            return Refusal(CODE, proof.cause, "\n".join(proof.seen), proof.fix_user)
+            return Refusal("MC0142", proof.cause, "\n".join(proof.seen), proof.fix_user)
     raise error
 
 
