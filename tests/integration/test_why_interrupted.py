@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -50,9 +49,11 @@ def wait_for(runs: Path, count: int) -> None:
     time.sleep(0.2)
 
 
-def left() -> list[str]:
-    """The directories of runs; processes are looked for by `nothing_left`."""
-    return [name for name in os.listdir("/tmp") if name.startswith("minictr-why-")]
+def left(user: User) -> list[str]:
+    """The directories of a user's runs; processes are looked for by `nothing_left`."""
+    return [
+        str(path) for path in Path("/tmp").glob("minictr-why-*") if path.stat().st_uid == user.uid
+    ]
 
 
 def command_line(pid: int) -> str:
@@ -67,16 +68,15 @@ SLOW = "echo run >>runs; {}; exit 3"
     ("count", "wait"), [(1, "sleep 30"), (2, "[ $(wc -l <runs) = 1 ] || sleep 30")]
 )
 def test_an_interrupt_from_the_terminal_ends_it(
-    on_terminal: OnTerminal, directory: Path, count: int, wait: str
+    on_terminal: OnTerminal, user: User, directory: Path, count: int, wait: str
 ) -> None:
-    before = left()
     terminal = on_terminal(SLOW.format(wait))
     wait_for(directory / "runs", count)
     terminal.send(INTERRUPT)
     terminal.expect("sh was interrupted")
     assert terminal.process.wait(timeout=5) == 128 + signal.SIGINT
     assert len((directory / "runs").read_text().splitlines()) == count
-    assert left() == before
+    assert not left(user)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -93,7 +93,6 @@ def test_a_signal_to_it_alone_ends_it_and_what_it_watches(
     number: int, count: int, script: str,
 ) -> None:  # fmt: skip
     require_program("strace", "STRACE", "strace")
-    before = left()
     why = subprocess.Popen(
         [checkout.program, "why", "--", "sh", "-c", script],
         env={"PATH": SYSTEM_PATH}, cwd=directory, stdin=subprocess.DEVNULL,
@@ -103,7 +102,7 @@ def test_a_signal_to_it_alone_ends_it_and_what_it_watches(
     why.send_signal(number)
     assert why.wait(timeout=5) == 128 + number
     assert len((directory / "runs").read_text().splitlines()) == count
-    assert left() == before
+    assert not left(user)
     assert not [pid for pid in all_processes() if re.match(r"sleep 3\d", command_line(pid))]
 
 

@@ -90,19 +90,10 @@ def trace(
     voice = Voice(pass_on=False)
     child = _started(strace, command, stand_ins, voice, interrupts)
     os.close(voice.writer)
-    lines = _Lines(child, reader, watch)
+    lines = _Lines(child, reader, watch, interrupts)
     ears = {reader: lines.read, voice.reader: voice.hear, stand_ins.listener: stand_ins.answer}
-
-    def over() -> bool:
-        for number, _ in interrupts.taken():
-            lines.send(number)
-        return lines.over() or interrupts.late()
-
-    attend(child, ears, over, strace.limit)
-    if interrupts.came:
-        lines.kill()
-    child.terminate()  # of what is left in the background strace lets go
-    child.wait()
+    attend(child, ears, lines.over, strace.limit)
+    lines.end()
     posix.close(reader)
     posix.close(writer)
     traced = _outcome(lines.record, voice)
@@ -171,11 +162,18 @@ def _options(strace: Strace) -> list[str]:
 class _Lines:
     """Takes strace's lines into a record, and stops strace while a failed call is looked at."""
 
-    def __init__(self, child: subprocess.Popen[bytes], reader: int, watch: Watch | None) -> None:
+    def __init__(
+        self,
+        child: subprocess.Popen[bytes],
+        reader: int,
+        watch: Watch | None,
+        interrupts: Interrupts,
+    ) -> None:
         self.record = Record()
         self._child = child
         self._reader = reader
         self._watch = watch
+        self._interrupts = interrupts
         self._rest = b""
 
     def read(self) -> bool:
@@ -186,20 +184,27 @@ class _Lines:
         return bool(part)
 
     def over(self) -> bool:
-        """Whether the command itself has ended; strace stays for children in the background."""
-        return self.record.first in self.record.ends
+        """Whether the command itself has ended; strace stays for children in the background.
 
-    def send(self, number: int) -> None:
-        """Send a signal to everything that is watched."""
+        Signals that came meanwhile are for everything that is watched.
+        """
+        for number, _ in self._interrupts.taken():
+            self._send(number)
+        return self.record.first in self.record.ends or self._interrupts.late()
+
+    def end(self) -> None:
+        """End strace, and where a signal came what is watched, which it would let go."""
+        if self._interrupts.came:
+            self._send(signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                posix.killpg(self._child.pid, signal.SIGKILL)
+        self._child.terminate()
+        self._child.wait()
+
+    def _send(self, number: int) -> None:
         for pid in self.record.alive():
             with suppress(ProcessLookupError, PermissionError):  # it has just ended; is another's
                 posix.kill(pid, number)
-
-    def kill(self) -> None:
-        """End everything that is watched; strace, killed first, would let it go."""
-        self.send(signal.SIGKILL)
-        with suppress(ProcessLookupError):
-            posix.killpg(self._child.pid, signal.SIGKILL)
 
     def _take(self, line: str) -> None:
         call = self.record.feed(line)
