@@ -57,8 +57,6 @@ class Ties:
     def holds(self, doubt: Doubt) -> bool:
         """Whether the command's failure is to be laid to the refusal."""
         chain = self._chain(doubt.process)
-        if self._told_beside(chain, doubt):
-            return True
         for position in range(len(chain) - 1, 0, -1):
             pid, child = chain[position], chain[position - 1]
             said = self._said(pid, self._over(child, doubt))
@@ -76,22 +74,6 @@ class Ties:
             doubt.plain and self._at_once(chain[0], doubt) and self._quiet(doubt)
         )
 
-    def _told_beside(self, chain: list[int], doubt: Doubt) -> bool:
-        """Whether the last word is of one who had the work done, and ended as the command did.
-
-        apptainer(1) has a server mount for it, which is the child of another process.
-        """
-        first = self._record.ends.get(chain[-1])
-        spoken = [
-            (said[-1].number, pid) for pid in self._mine if (said := self._said(pid, doubt.number))
-        ]
-        _, pid = max(spoken, default=(0, 0))
-        end = self._record.ends.get(pid)
-        if not pid or pid in chain or self._begun(pid) > doubt.number or not first or not end:
-            return False
-        alike = end.status == first.status and not end.killed
-        return alike and self._spoke(pid, doubt, self._said(pid, doubt.number), 0)
-
     def _chain(self, pid: int) -> list[int]:
         """The process, its parent, and so on up to the command itself."""
         chain = [pid]
@@ -101,9 +83,12 @@ class Ties:
         return chain
 
     def _over(self, child: int, doubt: Doubt) -> int:
-        """From where on the parent knows of the failure: a child may report it and live on."""
+        """From where on the parent knows of the failure: a child may report it and live on.
+
+        apptainer(1) has a server mount for it, says that it failed, and then kills that.
+        """
         end = self._record.ends.get(child)
-        return end.number if end else doubt.number
+        return end.number if end and not end.killed else doubt.number
 
     def _said(self, pid: int, number: int) -> list[Call]:
         """What a process has written to standard error after a place in the record."""
