@@ -182,10 +182,10 @@ def _explain(
 
 def _failed(request: Request, host: Host, plan: Plan, failure: Failure, tree: Tree) -> int:
     """Interview the witness, report, let it go."""
-    catch_interrupts()
     from minictr.cli import reports
     from minictr.diagnosis import diagnose
 
+    catch_interrupts()
     try:
         diagnosis = diagnose(failure, plan, host, request)
         absent = failure.phase == "execute" and failure.errno in _UNREAD

@@ -82,6 +82,7 @@ def warn_of(request: Request, stopped: Refusal) -> None:
 
 def unpacked(request: Request, cache: str) -> Tree:
     """The tree, unpacked before the launch goes on. Raises Refusal."""
+    from minictr.image import unpack  # noqa: F401  before an interrupt is caught: signals.py
     from minictr.image.cache import ensure  # dear to a launch that is served
 
     catch_interrupts()

@@ -153,8 +153,9 @@ def dispatch(name: Name, command: str, arguments: list[str], environ: dict[str, 
 
     from minictr.runtime.signals import catch_interrupts
 
+    module = import_module(COMMANDS[command])
     catch_interrupts()
-    status: int = import_module(COMMANDS[command]).main(arguments, environ)
+    status: int = module.main(arguments, environ)
     return status
 
 

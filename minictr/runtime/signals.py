@@ -31,7 +31,8 @@ IGNORED = (_SIGPIPE, _SIGXFSZ)
 def catch_interrupts(catch: bool = True) -> None:
     """Have SIGINT raise KeyboardInterrupt, for who has something to tidy up; or end us, as before.
 
-    It ends a launch from the start: start.py. A caller who ignores it goes on ignoring it.
+    It ends a launch from the start: start.py. A caller who ignores it goes on ignoring it. What is
+    imported afterwards can swallow the exception: to be imported before.
     """
     if _signal.getsignal(_SIGINT) != _signal.SIG_IGN:
         to_catch = _signal.default_int_handler  # type: ignore[attr-defined]

@@ -183,7 +183,7 @@ def ended_by(process: subprocess.Popen[str], number: int) -> bool:
     except subprocess.TimeoutExpired:
         process.send_signal(number)
         _, said = process.communicate(timeout=20)
-        assert said.startswith("Exception ignored in: <function _get_module_lock")
+        assert said.startswith("Exception ignored ")  # in a callback of importlib's
         return False
     finally:
         process.kill()
@@ -251,5 +251,5 @@ def test_an_unpacking_killed_at_any_moment_leaves_nothing_that_the_next_one_does
 def test_an_interrupted_unpacking_removes_what_it_made(
     killed_in_between: Callable[..., int], cache: Path, sif: Path
 ) -> None:
-    killed_in_between(signal.SIGINT, 20, sif, 0.2)
+    assert killed_in_between(signal.SIGINT, 20, sif, 0.2) < 2
     assert not list(cache.glob("tmp/*"))
