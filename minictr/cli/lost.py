@@ -22,13 +22,16 @@ from minictr.refusal import Refusal
 from minictr.runtime.launch import Failure, Plan
 
 DIGITS = 12  # of a tree's name, as `minictr cache list` shows it
+# What a call says of a file that is missing, closed or cut short; 0: a search has found nothing.
+# E2BIG, ETXTBSY or EAGAIN are about something else, whatever became of the file.
+TELLING = (0, errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENOEXEC, errno.ELIBBAD, errno.EIO)
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symbolic link"}
 
 
 def unless_lost(found: Diagnosis, failure: Failure, plan: Plan, root: str) -> Diagnosis:
     """The diagnosis; where what the launch looked for is lost from the tree at `root`, that one."""
     looks = failure.phase == "execute" or failure.step.verb() == "ChangeDirectory"
-    if not looks and found.code != UNKNOWN:
+    if (not looks and found.code != UNKNOWN) or failure.errno not in TELLING:
         return found
     entry, proof = entry_of("MC0142"), explain(sought(failure, root) if looks else [], plan, root)
     if not entry or not proof:
@@ -60,7 +63,8 @@ def explain(paths: list[str], plan: Plan | None, root: str) -> Proof | None:
     entries = read_manifest(directory)
     if entries is None:  # nobody knows what it held
         return None
-    lost = {".": said} if (said := difference(root, ".", entries["."])) else {}
+    top = entries.get(".")
+    lost = {".": said} if top and (said := difference(root, ".", top)) else {}
     targets = [str(step.__dict__.get("target", "")) for step in plan.build] if plan else []
     for path in [] if lost else paths:
         place = walk(root, path)

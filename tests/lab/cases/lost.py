@@ -101,6 +101,20 @@ CASES = [
         repaired=f"{UNPACKED}; : >bin/busybox; cd /; {HEALED}; {TRUE}",
         near=f"{UNPACKED}; touch bin/busybox; {TRUE}",
     ),
+    Case(
+        "MC0142",
+        name="unread",
+        status=126,
+        script=f"{UNPACKED}; : >bin/busybox; {TRUE}",
+        proof=("/root/bin/busybox): 0 bytes; it had ",),
+        fix=("minictr cache clean ",),
+        repaired=f"{UNPACKED}; : >bin/busybox; cd /; {HEALED}; {TRUE}",
+        # It was changed, too, and can be executed; a variable is what is too long.
+        near=f"""{UNPACKED}; chmod u-r bin/busybox
+            printf 'LONG=%s\\n' "$(head -c 140000 /dev/zero | tr '\\0' x)" >"$DIRECTORY/variables"
+            minictr exec --env-file "$DIRECTORY/variables" "$SIF" true""",
+        instead="MC0612",
+    ),
     of_sif(
         "root",
         'cd /; rm -r "$DIRECTORY"/cache/trees/*/root',
