@@ -73,6 +73,10 @@ lab-vm *ARGS:
 profile-vm *ARGS:
     python tests/vm/apparmor {{ ARGS }}
 
+# One home directory of two machines over NFS, in a virtual machine; needs root, shared lab/vm
+nfs-vm *ARGS:
+    python tests/vm/nfs {{ ARGS }}
+
 # The lab's faults explained as other launchers meet them; needs root and the shared lab/peers
 why-in-peers *ARGS:
     tests/lab/why-in-peers {{ ARGS }}

@@ -137,16 +137,18 @@ def exclusive(directory: str) -> Iterator[bool]:
 def discard(cache: str, tree: Cached) -> bool:
     """Remove a tree; False when it is in use. One rename takes it away, then it is deleted.
 
-    Raises Refusal.
+    Its lock is let go in between: over NFS an open file keeps a name, and so its directory
+    (unlink(2)). Raises Refusal.
     """
+    rest = temporary_name(cache, tree.name)
     try:
-        with free(cache, tree.name) as unlocked, exclusive(tree.directory) as ours:
-            if not (unlocked and ours):
-                return False
-            rest = temporary_name(cache, tree.name)
-            with contextlib.suppress(FileNotFoundError):  # another `cache clean` was faster
-                os.rename(tree.directory, rest)
-                remove(rest)
+        with free(cache, tree.name) as unlocked:
+            with exclusive(tree.directory) as ours:
+                if not (unlocked and ours):
+                    return False
+                with contextlib.suppress(FileNotFoundError):  # another `cache clean` was faster
+                    os.rename(tree.directory, rest)
+            remove(rest)
     except OSError as error:
         raise stopped_call(error, cache) from error
     return True

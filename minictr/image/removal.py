@@ -15,7 +15,8 @@ def remove(path: str) -> None:
     """Remove `path` and everything below it; what somebody else removes meanwhile is fine.
 
     An unpacker whose launcher was killed writes on until its own signal reaches it, so a directory
-    may fill again behind us (ENOTEMPTY): then the sweep starts over.
+    may fill again behind us (ENOTEMPTY): then the sweep starts over. So it does while a process of
+    this machine has a file of NFS open, whose directory keeps it under the name .nfs* (EBUSY).
     """
     for attempt in range(ATTEMPTS):
         try:
@@ -23,7 +24,7 @@ def remove(path: str) -> None:
         except FileNotFoundError:
             return
         except OSError as error:
-            if error.errno != errno.ENOTEMPTY or attempt == ATTEMPTS - 1:
+            if error.errno not in (errno.ENOTEMPTY, errno.EBUSY) or attempt == ATTEMPTS - 1:
                 raise
             time.sleep(PAUSE)
         else:

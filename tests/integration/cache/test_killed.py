@@ -55,7 +55,7 @@ def test_unsquashfs_ends_with_a_killed_launcher(
     os.chown(note, user.uid, user.gid)
     path = wrapped_unsquashfs(directory, f"echo $$ > {note}; exec sleep 60")
     process = start(image, cache, path=str(path))
-    while not note.read_text().endswith("\n"):
+    while process.poll() is None and not note.read_text().endswith("\n"):
         time.sleep(0.01)
     unpacker = int(note.read_text())
     assert unpacker in user.processes()
