@@ -157,12 +157,13 @@ def loader_missing(interview: Interview) -> Verdict:
     "MC0610",
     "the program is truncated",
     stops=("Execute",),
-    errnos=(errno.ENOEXEC,),
+    errnos=(errno.ENOEXEC, errno.EIO),
 )
 def truncated(interview: Interview) -> Verdict:
-    """The file begins as an ELF program and ends before its own program header table does. A copy
-    that was cut short looks like that. Launchers that use execvp(3) hand such a file to a
-    shell, whose syntax error then hides the cause.
+    """The file begins as an ELF program and ends before its own program header table does, or
+    before the name of its ELF interpreter, which patchelf(1) moves to the end: the kernel says
+    ENOEXEC of the one, and EIO of the other. A copy that was cut short looks like that. Launchers
+    that use execvp(3) hand such a file to a shell, whose syntax error then hides the cause.
 
     Reproduction (an ordinary user; IMAGE is a directory):
 
@@ -174,18 +175,19 @@ def truncated(interview: Interview) -> Verdict:
 
     Fix, administrator: none is needed.
 
-    Not the cause: the machine it was built for, which is right as far as the file says.
+    Not the cause: the machine it was built for, which is right as far as the file says; a disk,
+    whatever EIO is called.
 
-    Sources: execve(2), ENOEXEC; elf(5); fs/binfmt_elf.c, load_elf_phdrs.
+    Sources: execve(2), ENOEXEC and EIO; elf(5); fs/binfmt_elf.c, load_elf_phdrs and elf_read.
     """
     program = last(interview, "elf")
     if not isinstance(program, Program):
         return program
     if not program.truncated:
-        return Excluded(f"{program.real} holds all of its program header table")
+        return Excluded(f"{program.real} holds its program header table and its PT_INTERP")
     return Proof(
         f"{program.real} is truncated",
-        (f"its ELF header asks for {program.needed} bytes, and the file has {program.size}",),
+        (f"its ELF headers ask for {program.needed} bytes, and the file has {program.size}",),
         fix_user=f"Copy {printable(program.real)} again, from where it came.",
     )
 

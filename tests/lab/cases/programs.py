@@ -61,6 +61,22 @@ CASES = [
         near='foreign-elf /bin/true "$IMAGE/bin/short"; minictr exec "$IMAGE" short',
         instead="MC0611",
     ),
+    Case(  # p_offset of PT_INTERP, which is the second row of the table, behind the file's end
+        "MC0610",
+        name="interpreter",
+        status=126,
+        script="""cp /bin/true "$IMAGE/bin/short"; poke "$IMAGE/bin/short" 128 '\\377\\377\\017'
+            minictr exec "$IMAGE" short""",
+        proof=("/bin/short is truncated", "its ELF headers ask for 10486"),
+        fix=("Copy /bin/short again",),
+        repaired=f"""cp /bin/true "$IMAGE/bin/short"; {LIBRARIES}
+            minictr exec "$IMAGE" short""",
+        # The same errno, and the program is whole.
+        near=f"""cp /bin/true "$IMAGE/bin/short"; {LIBRARIES}
+            loader=$(ldd /bin/true | grep -o '/[^ ]*/ld-[^ ]*'); echo >"$IMAGE$loader"
+            minictr exec "$IMAGE" short""",
+        instead="MC0629",
+    ),
     Case(
         "MC0611",
         status=126,
