@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 RUNSCRIPT = "/.singularity.d/runscript"
 TEST = "/.singularity.d/test"
 _NOT_FOUND = 127
+_CUT_SHORT = "MC0647"  # a file of the tree that has less than it says
 _UNREAD = (2, 5)  # ENOENT and EIO: what squashfuse answers for what it cannot read
 _ORDINARY = 125  # the largest exit status that no shell gives a meaning of its own
 
@@ -174,8 +175,9 @@ def _explain(
     from minictr.diagnosis.death import explain
 
     diagnosis = explain(ended, plan, host, request, killed)
-    if diagnosis and diagnosis.failure and ended.status == _NOT_FOUND:
-        diagnosis = _of_the_image(request, plan, diagnosis.failure, tree, diagnosis, True)
+    absent = ended.status == _NOT_FOUND
+    if diagnosis and diagnosis.failure and (absent or diagnosis.code == _CUT_SHORT):
+        diagnosis = _of_the_image(request, plan, diagnosis.failure, tree, diagnosis, absent)
     if diagnosis:
         reports.death(request, diagnosis, ended.status)
 

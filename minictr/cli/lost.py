@@ -117,16 +117,16 @@ def sought(failure: Failure, root: str) -> list[str]:
     programs = chain(root, words[0])
     paths = [words[0], *(program.wants for program in programs if program.wants.startswith("/"))]
     if failure.step.verb() == "RunPayload" and programs:
-        paths += _by_loader(programs[-1], root, words)
+        paths += _by_loader(programs[-1], root, words, posix.WIFSIGNALED(failure.status))
         paths += [path for program in programs for path in _by_env(program, words[1])]
     return paths
 
 
-def _by_loader(program: Program, root: str, words: list[str]) -> list[str]:
-    """The places of the library that the loader did not find; [] where none is known to lack."""
+def _by_loader(program: Program, root: str, words: list[str], whole: bool) -> list[str]:
+    """The places of the library that the loader did not find, or not `whole`; [] for none."""
     if program.kind != "elf" or not program.wants:
         return []
-    found = first_lacking(root, program.real, program.wants, words[2], "/")
+    found = first_lacking(root, program.real, program.wants, words[2], "/", whole)
     if not isinstance(found, Lacking):
         return []
     return [*(path for path, _ in found.wrong), *(f"{at}/{found.name}" for at in found.places)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from minictr.diagnosis import diagnose
 from minictr.diagnosis.catalogue import UNKNOWN
 from minictr.diagnosis.payload import RunPayload
+from minictr.diagnosis.probes.walk import walk
 from minictr.diagnosis.values import Diagnosis
 from minictr.host import Host
 from minictr.request import Request
@@ -12,7 +13,8 @@ from minictr.runtime.execute import EvaluateEnvironment, Execute
 from minictr.runtime.launch import Exit, Failure, Plan, dismiss, launch
 
 _NOT_FOUND = 127
-_SIGKILL, _SIGSEGV = 9, 11
+_SIGBUS, _SIGKILL, _SIGSEGV = 7, 9, 11
+_SIGNAL = 128  # and its number: a shell's status for what a signal ended
 
 
 def explain(
@@ -28,11 +30,36 @@ def explain(
     step = RunPayload(command.command[0], killed_before)
     failure = Failure("execute", len(plan.execute) - 1, step, "", (), 0)
     failure = failure.replace(status=-code if code < 0 else code << 8)
-    if code not in (_NOT_FOUND, -_SIGSEGV, -_SIGKILL):
+    steps = [step for step in plan.execute if isinstance(step, EvaluateEnvironment)]
+    hard = (one.environment.shells for one in steps if one.environment.method == "shell")
+    shells = next(hard, ())
+    if shells and code - _SIGNAL in (_SIGBUS, _SIGSEGV):
+        return _of_shell(failure.replace(status=code - _SIGNAL), shells, plan, host, request)
+    if code not in (_NOT_FOUND, -_SIGBUS, -_SIGSEGV, -_SIGKILL):
         return _proved(failure, plan, host, request)
-    witness = _built_again(plan, command.command[0])
+    if shells:  # the image's scripts have been heard once: again they could do something else
+        return None
+    witness = _built_again(plan.replace(execute=(*steps, step)))
+    return _seen(failure, witness, plan, host, request) if witness else None
+
+
+def _of_shell(
+    failure: Failure, shells: tuple[str, ...], plan: Plan, host: Host, request: Request
+) -> Diagnosis | None:
+    """The same for the shell that heard the image's scripts, and was ended before the command."""
+    witness = _built_again(plan.replace(execute=(RunPayload(shells[-1]),)))
     if witness is None:
         return None
+    root = f"/proc/{witness.witness}/root"
+    shell = next((one for one in shells if walk(root, one).is_program()), shells[-1])
+    witness = witness.replace(arguments=(shell, *witness.arguments[1:]))
+    return _seen(failure.replace(step=RunPayload(shell)), witness, plan, host, request)
+
+
+def _seen(
+    failure: Failure, witness: Failure, plan: Plan, host: Host, request: Request
+) -> Diagnosis | None:
+    """What is proved of a command whose files the witness shows, which is let go."""
     try:
         seen = {name: witness.__dict__[name] for name in ("arguments", "witness", "container")}
         return _proved(failure.replace(**seen), plan, host, request)
@@ -45,15 +72,9 @@ def _proved(failure: Failure, plan: Plan, host: Host, request: Request) -> Diagn
     return found if found.code != UNKNOWN else None
 
 
-def _built_again(plan: Plan, command: str) -> Failure | None:
-    """The same container without the command; None where the image's scripts have a part in it.
-
-    They have been heard once: a second time they could do something else.
-    """
-    steps = [step for step in plan.execute if isinstance(step, EvaluateEnvironment)]
-    if any(step.environment.method == "shell" for step in steps):
-        return None
-    built = launch(plan.replace(execute=(*steps, RunPayload(command))))
+def _built_again(plan: Plan) -> Failure | None:
+    """The witness in a container of that plan, whose last step stands in the command's place."""
+    built = launch(plan)
     if isinstance(built, Exit):  # a script ended the evaluation, and so it did the first time
         return None
     if built.call != "stand":

@@ -16,7 +16,7 @@ MODULES = (
     "ways", "tree", "unplaced", "binds", "mountpoints", "blocked", "proc", "directory",
     "cache_cover", "asked",
     "execute", "paths", "executable", "denied", "noexec", "programs", "formats", "arguments",
-    "libraries", "deaths", "memory",
+    "libraries", "deaths", "cut_short", "memory",
 )  # fmt: skip
 
 # Step -> the modules that have causes which stop it: a report loads these and no others.
@@ -47,7 +47,7 @@ STOPPING = {
     "PivotRoot": "mounts apparmor_mounts",
     "ProtectProc": "mounts apparmor_mounts mount_table",
     "RaiseLoopback": "descriptors apparmor loopback",
-    "RunPayload": "libraries deaths memory",
+    "RunPayload": "libraries deaths cut_short memory",
     "SetHostname": "apparmor mounts",
     "SetNoNewPrivileges": "confinement fork",
     "TakeTerminal": "confinement",

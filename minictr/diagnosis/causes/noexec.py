@@ -11,7 +11,7 @@ from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.command import absolute, directory, programs
-from minictr.diagnosis.probes.inside import host_path
+from minictr.diagnosis.probes.inside import host_path, of_the_image
 from minictr.diagnosis.probes.mountinfo import mount_of, mounts
 from minictr.diagnosis.probes.permission import Denied, first_denied
 from minictr.diagnosis.probes.program import Program, chain, seen_from
@@ -19,7 +19,6 @@ from minictr.diagnosis.probes.walk import Walk, walk
 from minictr.diagnosis.probes.writers import writers_of
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.image.refusals import printable, quoted
-from minictr.runtime.places import below
 
 _ST_NOEXEC = 8
 
@@ -123,7 +122,7 @@ def being_written(interview: Interview) -> Verdict:
 
 def _elsewhere(interview: Interview, found: Denied, outside: str) -> str:
     """A copy where that can be executed; a script needs none where its interpreter can."""
-    if _of_the_image(interview, found.place.reached):
+    if of_the_image(interview, found.place.reached):
         return _image_elsewhere(interview)
     request = interview.request
     where = interview.once(directory, interview)
@@ -157,12 +156,6 @@ def _copy(interview: Interview, place: Walk, outside: str, words: tuple[str, ...
     then = f", and have it run {words[-1]}." if words else "."
     name = outside or place.reached
     return f"Copy {name} to a directory whose mount allows execution, and bind that{then}"
-
-
-def _of_the_image(interview: Interview, path: str) -> bool:
-    """Whether a path of the container is the image's own, and not on a mount of the launch's."""
-    targets = [str(step.__dict__.get("target", "")) for step in interview.plan.build]
-    return not any(target and below(path, target) for target in targets)
 
 
 def _image_elsewhere(interview: Interview) -> str:

@@ -176,7 +176,7 @@ def truncated(interview: Interview) -> Verdict:
     Fix, administrator: none is needed.
 
     Not the cause: the machine it was built for, which is right as far as the file says; a disk,
-    whatever EIO is called.
+    whatever EIO is called. A file that ends later is executed, and dies: MC0647.
 
     Sources: execve(2), ENOEXEC and EIO; elf(5); fs/binfmt_elf.c, load_elf_phdrs and elf_read.
     """

@@ -33,6 +33,12 @@ def host_path(interview: Interview, path: str) -> str:
     return image.rstrip("/") + path if plain else ""
 
 
+def of_the_image(interview: Interview, path: str) -> bool:
+    """Whether a path of the container is the image's own, and not on a mount of the launch's."""
+    targets = [str(step.__dict__.get("target", "")) for step in interview.plan.build]
+    return not any(target and below(path, target) for target in targets)
+
+
 def _covers(step: object, path: str) -> bool:
     """Whether a step mounts something of its own over `path`: tmpfs, proc, a minimal /dev."""
     if type(step).__name__ == "MountEmpty":

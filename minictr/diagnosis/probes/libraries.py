@@ -7,16 +7,15 @@ import os
 import posix
 import re
 
+from minictr.diagnosis.probes.elf import LARGEST, PT_DYNAMIC, PT_LOAD, Elf, cut_short
 from minictr.diagnosis.probes.program import MACHINES, seen_from
 from minictr.diagnosis.probes.walk import walk
 from minictr.host import read_fact
 from minictr.image.tree import may
 from minictr.value import Value
 
-_PT_LOAD, _PT_DYNAMIC = 1, 2
 _NEEDED, _STRTAB, _SONAME, _RPATH, _RUNPATH = 1, 5, 14, 15, 29  # elf(5), d_tag
 _MOST = 200  # libraries of one program that are looked at
-_LARGEST = 1 << 16  # bytes of a table
 _TRIPLET = re.compile(r"\w+-linux-\w+")  # a directory of one machine's libraries
 _MUSL = re.compile(r"lib(c|pthread|rt|m|dl|util|xnet)\.")  # what musl's loader is itself
 _BELOW = ("tls", "haswell", "x86_64", "tls/x86_64", "tls/haswell")  # by processor: older glibc
@@ -53,21 +52,23 @@ class Lacking(Value):
 
 
 def first_lacking(
-    root: str, program: str, loader: str, library_path: str, directory: str = "/"
+    root: str, program: str, loader: str, listed: str, directory: str = "/", whole: bool = False
 ) -> Lacking | str | None:
     """The first library that the program or one of its libraries cannot get; None for none.
 
     Words where something could not be looked at. Every place counts for every file, so that what
     is not found here is found by no loader.
 
+    listed      LD_LIBRARY_PATH
     directory   the working directory, where relative paths begin
+    whole       whether a library that was cut short is of no use, which loaders begin with
     """
     first = read_dynamic(root, program)
     if first is None:
         return f"{program} is not dynamically linked"
     itself = read_dynamic(root, walk(root, seen_from(directory, loader)).reached)
     own = itself.name if itself else ""
-    places = [*_elsewhere(root, library_path), loader.rpartition("/")[0], *_usual(root)]
+    places = [*_elsewhere(root, listed), loader.rpartition("/")[0], *_usual(root)]
     waiting, seen = [first], {program, own}
     while waiting and len(seen) < _MOST:
         asking = waiting.pop(0)
@@ -76,7 +77,7 @@ def first_lacking(
             if name in seen or (not own.startswith("ld") and _MUSL.match(name)):
                 continue
             paths = [seen_from(directory, path) for path in _paths(root, name, places)]
-            found = _find(root, paths, first.kind)
+            found = _find(root, paths, first.kind, whole)
             if isinstance(found, str):
                 return found
             if not isinstance(found, Dynamic):
@@ -115,7 +116,7 @@ def _paths(root: str, name: str, places: list[str]) -> list[str]:
 
 
 def _find(
-    root: str, paths: list[str], kind: tuple[int, int]
+    root: str, paths: list[str], kind: tuple[int, int], whole: bool
 ) -> Dynamic | str | tuple[tuple[str, str], ...]:
     """The library; words where a file cannot be read; else the files that are of no use."""
     wrong: dict[str, str] = {}
@@ -128,10 +129,11 @@ def _find(
         if not may(root + place.reached, posix.R_OK):
             return f"{place.reached} cannot be read"
         found = read_dynamic(root, place.reached)
-        if found and found.kind == kind:
+        cut = cut_short(root + place.reached) if whole else None
+        if found and found.kind == kind and not cut:
             return found
         size = place.status.st_size if place.status else 0
-        wrong[place.reached] = _unfit(found, size)
+        wrong[place.reached] = "cut short" if cut else _unfit(found, size)
     return tuple(wrong.items())
 
 
@@ -199,56 +201,21 @@ def _of_cache(cached: str, name: str) -> list[str]:
     return found
 
 
-class _Elf:
-    """An ELF file's numbers, in its own byte order and width."""
-
-    def __init__(self, descriptor: int, head: bytes) -> None:
-        self.descriptor = descriptor
-        self.head = head
-        self.big = head[5] == 2
-        self.wide = head[4] == 2
-        self.word = 8 if self.wide else 4
-
-    def number(self, data: bytes, offset: int, size: int) -> int:
-        return int.from_bytes(data[offset : offset + size], "big" if self.big else "little")
-
-    def segments(self) -> list[tuple[int, int, int, int]]:
-        """(p_type, p_vaddr, p_filesz, p_offset) of each."""
-        number, word, wide = self.number, self.word, self.wide
-        entry = number(self.head, 54 if wide else 42, 2)
-        size = entry * number(self.head, 56 if wide else 44, 2)
-        at = number(self.head, 32 if wide else 28, word)
-        table = posix.pread(self.descriptor, min(size, _LARGEST), at)
-        places = (0, 16, 32, 8) if wide else (0, 8, 16, 4)
-        return [
-            (
-                number(table, start + places[0], 4),
-                number(table, start + places[1], word),
-                number(table, start + places[2], word),
-                number(table, start + places[3], word),
-            )
-            for start in range(0, len(table), entry or 1)
-        ]
-
-    def text(self, at: int) -> str:
-        raw = posix.pread(self.descriptor, 4096, at).partition(b"\0")[0]
-        return raw.decode("utf-8", "surrogateescape")
-
-
 def _dynamic(descriptor: int, head: bytes, path: str) -> Dynamic | None:
-    elf = _Elf(descriptor, head)
+    elf = Elf(descriptor, head)
     segments, word = elf.segments(), elf.word
-    found = next((one for one in segments if one[0] == _PT_DYNAMIC), None)
+    found = next((one for one in segments if one.type == PT_DYNAMIC), None)
     if found is None:
         return None
-    section = posix.pread(descriptor, min(found[2], _LARGEST), found[3])
+    section = posix.pread(descriptor, min(found.size, LARGEST), found.offset)
     tags = [
         (elf.number(section, start, word), elf.number(section, start + word, word))
         for start in range(0, len(section) - word, 2 * word)
     ]
     strings = dict(tags).get(_STRTAB, 0)
-    loads = (one[1:] for one in segments if one[0] == _PT_LOAD)
-    base = next((at + strings - low for low, size, at in loads if low <= strings < low + size), 0)
+    loads = (one for one in segments if one.type == PT_LOAD)
+    here = (one for one in loads if one.address <= strings < one.address + one.size)
+    base = next((one.offset + strings - one.address for one in here), 0)
 
     def texts(*wanted: int) -> list[str]:
         return [elf.text(base + value) for tag, value in tags if tag in wanted]

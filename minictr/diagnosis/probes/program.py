@@ -5,12 +5,13 @@ from __future__ import annotations
 import posix
 import stat
 
+from minictr.diagnosis.probes.elf import loaded
 from minictr.diagnosis.probes.walk import walk
 from minictr.value import Value
 
 _SHEBANG = 255  # bytes of the first line that the kernel looks at: BINPRM_BUF_SIZE - 1
 _ET_EXEC, _ET_DYN = 2, 3
-_PT_LOAD, _PT_INTERP = 1, 3
+_PT_INTERP = 3
 _PATH_MAX = 4096
 _TABLE = 65536  # bytes of a program header table at most
 _WHOLE = 1 << 24  # bytes of a program: no busybox is as large
@@ -93,24 +94,10 @@ def memory_of(root: str, program: Program) -> int:
 
     The kernel reserves them all at once: fs/binfmt_elf.c, total_mapping_size.
     """
-    try:
-        descriptor = posix.open(root + program.real, posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:
+    loads = loaded(root + program.real)
+    if not loads:
         return 0
-    try:
-        head = posix.pread(descriptor, 64, 0)
-        if head[:6] != b"\x7fELF\2\1":
-            return 0
-        entry, count = int.from_bytes(head[54:56], "little"), int.from_bytes(head[56:58], "little")
-        table = posix.pread(descriptor, entry * count, int.from_bytes(head[32:40], "little"))
-    finally:
-        posix.close(descriptor)
-    rows = [table[start : start + 56] for start in range(0, len(table), entry or 1)]
-    loads = [row for row in rows if row[:4] == _PT_LOAD.to_bytes(4, "little")]
-    starts = [int.from_bytes(row[16:24], "little") for row in loads]
-    sizes = [int.from_bytes(row[40:48], "little") for row in loads]
-    ends = [start + size for start, size in zip(starts, sizes, strict=True)]
-    return max(ends) - min(starts) if loads else 0
+    return max(row.address + row.memory for row in loads) - min(row.address for row in loads)
 
 
 def own_program(root: str, program: Program, name: str) -> bool:

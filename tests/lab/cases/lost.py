@@ -37,7 +37,9 @@ def of_sif(name: str, away: str, said: str, near: str, instead: str = "") -> Cas
     )
 
 
-def of_libraries(name: str, away: str, said: str, command: str, near: str, instead: str) -> Case:
+def of_libraries(
+    name: str, away: str, said: str, command: str, near: str, instead: str, status: int = 127
+) -> Case:
     """A tree of which something is taken away that a program needs; near it, the image lacks it."""
     return Case(
         "MC0142",
@@ -51,7 +53,7 @@ def of_libraries(name: str, away: str, said: str, command: str, near: str, inste
             {HEALED}; {RUN} {command}""",
         near=f"{LIBRARIES}; {near}; {BUILT}; {RUN} {command}",
         instead=instead,
-        status=127,
+        status=status,
     )
 
 
@@ -145,6 +147,27 @@ CASES = [
         "dynamic",
         f'{PROGRAM}; find "$IMAGE" -name libc.so.6 -delete',
         "MC0640",
+    ),
+    of_libraries(  # the program begins, and dies
+        "shortened",
+        "truncate -s 100000 $(find . -name libc.so.6)",
+        "libc.so.6): 100000 bytes; it had ",
+        "dynamic",
+        f'{PROGRAM}; truncate -s 100000 "$(find "$IMAGE" -name libc.so.6)"',
+        "MC0647",
+        status=135,
+    ),
+    Case(
+        "MC0142",
+        name="halved",
+        status=139,
+        script=f"{UNPACKED}; truncate -s 1000000 bin/busybox; {TRUE}",
+        proof=("/root/bin/busybox): 1000000 bytes; it had ",),
+        fix=("minictr cache clean ",),
+        repaired=f"{UNPACKED}; truncate -s 1000000 bin/busybox; cd /; {HEALED}; {TRUE}",
+        # Another file is cut short, and the program ends itself.
+        near=f"""{UNPACKED}; truncate -s 1 etc/passwd
+            minictr exec "$SIF" sh -c 'kill -SEGV $$' || [ $? = 139 ]""",
     ),
     of_libraries(
         "script",
