@@ -90,6 +90,7 @@ def prepare(request: Request, host: Host, tree: Tree, cache: str) -> Plan | None
         tree = tree.replace(root=tree.root.replace(cache, physical, 1)) if tree.name else tree
         cache = physical
     if request.action == "test" and not _has(tree, TEST):
+        _look_for(tree, TEST)
         messages.say(request, "No test script found in container, exiting")
         return None
 
@@ -100,6 +101,8 @@ def prepare(request: Request, host: Host, tree: Tree, cache: str) -> Plan | None
     variables = environment.gather(request, tree, home_of(request, host), host.working_directory)
     for warning in variables.warnings:
         messages.warn(request, warning)
+    if variables.method == "shell":  # which passes over a script that is not there
+        _look_for(tree, *(path for path, _ in tree.scripts if not _has(tree, path)))
     command = command_of(request, tree, names.named(request.program))
     return make_plan(
         request, tree, host, cache, variables, command, program, _elsewhere(request, host)
@@ -138,6 +141,15 @@ def _shell(request: Request, tree: Tree) -> tuple[str, ...]:
 
 def _has(tree: Tree, path: str) -> bool:
     return kind_of(tree.root, path) == "file"
+
+
+def _look_for(tree: Tree, *absent: str) -> None:
+    """Say nothing of files that the image has not. Raises Refusal where its tree has lost one."""
+    if tree.name and absent:
+        from minictr.cli.lost import look_for
+
+        for path in absent:
+            look_for(path, tree.root)
 
 
 def _trace(phase: str, step: Step, moment: int) -> None:

@@ -50,8 +50,17 @@ def closed_since(error: PermissionError, caches: tuple[str, ...]) -> Refusal:
         name, _, inside = path.removeprefix(f"{cache}/trees/").partition("/root/")
         proof = explain([f"/{inside}"], None, f"{cache}/trees/{name}/root")
         if proof and path.startswith(f"{cache}/trees/"):
-            return Refusal("MC0142", proof.cause, "\n".join(proof.seen), proof.fix_user)
+            return _refusal(proof)
     raise error
+
+
+def look_for(path: str, root: str) -> None:
+    """Look for what the tree at `root` has not at a path of the container.
+
+    Raises Refusal where it was unpacked: the image has it.
+    """
+    if proof := explain([path], None, root):
+        raise _refusal(proof)
 
 
 def explain(paths: list[str], plan: Plan | None, root: str) -> Proof | None:
@@ -120,6 +129,10 @@ def sought(failure: Failure, root: str) -> list[str]:
         paths += _by_loader(programs[-1], root, words, posix.WIFSIGNALED(failure.status))
         paths += [path for program in programs for path in _by_env(program, words[1])]
     return paths
+
+
+def _refusal(proof: Proof) -> Refusal:
+    return Refusal("MC0142", proof.cause, "\n".join(proof.seen), proof.fix_user)
 
 
 def _by_loader(program: Program, root: str, words: list[str], whole: bool) -> list[str]:

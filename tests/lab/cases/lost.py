@@ -57,6 +57,33 @@ def of_libraries(
     )
 
 
+# An image with a test, and a script that needs the image's shell.
+SCRIPTED = """mkdir -p "$IMAGE/.singularity.d/env"; cd "$IMAGE/.singularity.d"
+    printf 'A=$(echo 1)\\nexport A\\n' >env/90-environment.sh; chmod 0755 . env
+    printf '#!/bin/sh\\n' >test; chmod +x test; cp test runscript; cd /"""
+ASKED = """minictr exec "$DIRECTORY/out.sif" sh -c '[ "$A" = 1 ]'"""
+KEPT = f"""{SCRIPTED}; {BUILT}; {ASKED} 2>"$DIRECTORY/first"
+    cd "$DIRECTORY"/cache/trees/*/root/.singularity.d"""
+
+
+def of_scripts(name: str, away: str, command: str, said: str, status: int = 125) -> Case:
+    """A tree without a script that its image has; near it, an image that has none."""
+    return Case(
+        "MC0142",
+        name=name,
+        script=f"{KEPT}; {away}; {command}",
+        proof=(said,),
+        fix=("minictr cache clean ",),
+        repaired=f"""{KEPT}; {away}; cd /
+            USER_FIX=$({command} 2>&1 | grep -o 'minictr cache clean [0-9a-f]*')
+            {HEALED}; {command}""",
+        near=f"""{SCRIPTED}; cd "$IMAGE/.singularity.d"; {away}; cd /; {BUILT}
+            minictr exec "$DIRECTORY/out.sif" true 2>"$DIRECTORY/first"
+            minictr {"test" if name == "test" else "run"} "$DIRECTORY/out.sif" </dev/null""",
+        status=status,
+    )
+
+
 PROGRAM = """cp /bin/true "$IMAGE/bin/dynamic" """
 CASES = [
     Case(
@@ -178,5 +205,24 @@ CASES = [
             printf '#!/usr/bin/env language\\n' >"$IMAGE/bin/script"
             chmod +x "$IMAGE/bin/script" """,
         "MC0642",
+    ),
+    of_scripts(
+        "runscript",
+        "rm runscript",
+        'minictr run "$DIRECTORY/out.sif"',
+        "/.singularity.d/runscript): ENOENT; it was a file",
+        127,
+    ),
+    of_scripts(
+        "test",
+        "rm test",
+        'minictr test "$DIRECTORY/out.sif"',
+        "/.singularity.d/test): ENOENT; it was a file",
+    ),
+    of_scripts(
+        "environment",
+        "rm env/90-environment.sh",
+        ASKED,
+        "/.singularity.d/env/90-environment.sh): ENOENT; it was a file",
     ),
 ]
