@@ -84,7 +84,8 @@ def serve(image: int, command: tuple[str, ...], owner: int) -> Served:
     mount = -1
     try:
         mount = _mounted(ours)
-        keeping("lstat", posix.stat)(f"/proc/self/fd/{mount}/.")  # waits until the server answers
+        # Waits until the server answers, of a root that may deny the search for anything in it.
+        keeping("lstat", posix.stat)(f"/proc/self/fd/{mount}")
     except CallError:
         if mount >= 0:
             posix.close(mount)

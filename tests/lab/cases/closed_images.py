@@ -8,6 +8,8 @@ BUILD = 'minictr build "$DIRECTORY/out.sif" "$IMAGE" 2>"$DIRECTORY/built"'
 RUN = 'runuser -u "$USER" -- minictr exec "$DIRECTORY/out.sif" true'
 SERVED = 'runuser -u "$USER" -- minictr exec --unpack never "$DIRECTORY/out.sif" true'
 SCRIPTS = 'mkdir -p "$IMAGE/.singularity.d/env"'
+BEHIND = 'runuser -u "$USER" -- minictr exec --unpack background "$DIRECTORY/out.sif" true'
+LARGE = 'head -c 17000000 /dev/urandom >"$IMAGE/large"'  # more than what is unpacked at once
 DIRECTORY = 'runuser -u "$USER" -- minictr exec "$IMAGE" true'
 
 
@@ -40,6 +42,19 @@ CASES = [
     closed("root", "", RUN),
     closed("scripts", "/.singularity.d/env", RUN, "reading", SCRIPTS),
     closed("served", "/.singularity.d/env", SERVED, "reading", SCRIPTS),
+    closed("served-root", "", SERVED),
+    closed("served-behind", "", BEHIND, prepare=LARGE),
+    Case(
+        "MC0143",
+        name="served-search",
+        as_root=True,
+        script=f'chmod 0444 "$IMAGE"; {BUILD}; {SERVED}',
+        proof=("the image gives / the mode 0444", "it denies search"),
+        fix=("Set the mode of / where the image is built.",),
+        repaired=f'chmod 0755 "$IMAGE"; {BUILD}; {SERVED}',
+        # Nobody may list it, which no launch does.
+        near=f'chmod 0111 "$IMAGE"; {BUILD}; {SERVED}',
+    ),
     Case(
         "MC0102",
         name="scripts",
