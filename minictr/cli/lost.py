@@ -21,6 +21,7 @@ from minictr.image.refusals import printable
 from minictr.refusal import Refusal
 from minictr.runtime.launch import Failure, Plan
 
+NOEXEC = "MC0619"  # a mount denies execution, whatever lies on it
 DIGITS = 12  # of a tree's name, as `minictr cache list` shows it
 # What a call says of a file that is missing, closed or cut short; 0: a search has found nothing.
 # E2BIG, ETXTBSY or EAGAIN are about something else, whatever became of the file.
@@ -32,6 +33,8 @@ def unless_lost(found: Diagnosis, failure: Failure, plan: Plan, root: str) -> Di
     """The diagnosis; where what the launch looked for is lost from the tree at `root`, that one."""
     looks = failure.phase == "execute" or failure.step.verb() == "ChangeDirectory"
     if (not looks and found.code != UNKNOWN) or failure.errno not in TELLING:
+        return found
+    if found.code == NOEXEC:
         return found
     entry, proof = entry_of("MC0142"), explain(sought(failure, root) if looks else [], plan, root)
     if not entry or not proof:
@@ -125,9 +128,19 @@ def sought(failure: Failure, root: str) -> list[str]:
         return []
     programs = chain(root, words[0])
     paths = [words[0], *(program.wants for program in programs if program.wants.startswith("/"))]
+    if failure.errno == errno.EACCES:
+        return _until_closed(root, paths)
     if failure.step.verb() == "RunPayload" and programs:
         paths += _by_loader(programs[-1], root, words, posix.WIFSIGNALED(failure.status))
         paths += [path for program in programs for path in _by_env(program, words[1])]
+    return paths
+
+
+def _until_closed(root: str, paths: list[str]) -> list[str]:
+    """Those up to the one that may not be executed: the kernel opens none behind it."""
+    for count, path in enumerate(paths, 1):
+        if not walk(root, path).is_program():
+            return paths[:count]
     return paths
 
 

@@ -11,6 +11,9 @@ GREET = """printf "#!/mnt/sh -e\\n" >/mnt/greet; chmod +x /mnt/greet; ln -s true
 # Every mount point, so that the image is bound as it is: an overlay would not hand noexec on.
 POINTS = """(cd "$IMAGE"; mkdir -p dev proc sys tmp var/tmp etc "./$HOME"
     touch etc/hosts etc/localtime etc/resolv.conf etc/passwd etc/group)"""
+CHANGED = """cd /; export MINICTR_CACHEDIR=/mnt/cache
+    minictr exec --id-map single "$SIF" true 2>"$DIRECTORY/first" || [ $? = 126 ]
+    chmod -x /mnt/cache/trees/*/root/bin/busybox"""
 LOADER = """for file in $(ldd /bin/true | grep -o '/[^ ]*/ld-[^ ]*'); do
     mkdir -p "$IMAGE${file%/*}"; cp "$file" "$IMAGE$file"; done"""
 
@@ -172,6 +175,21 @@ CASES = [
             rm -r "$MINICTR_CACHEDIR"'""",
         near=f"""{NOEXEC}; cd /; export MINICTR_CACHEDIR=/mnt/cache; mount -o remount,exec /mnt
             minictr exec --id-map single "$SIF" true'""",
+    ),
+    Case(
+        "MC0619",
+        name="changed",  # a file of that cache was changed as well
+        status=126,
+        script=f"""{NOEXEC}; {CHANGED}
+            minictr exec --id-map single "$SIF" /.singularity.d/runscript'""",
+        proof=("/.singularity.d/runscript lies on a mount that denies execution: /",),
+        fix=("export MINICTR_CACHEDIR=/var/tmp/minictr-{user}",),
+        repaired=f"""{NOEXEC}; {CHANGED}; eval "$USER_FIX"
+            minictr exec --id-map single "$SIF" /.singularity.d/runscript; minictr cache clean --all
+            rm -r "$MINICTR_CACHEDIR"'""",
+        near=f"""{NOEXEC}; {CHANGED}; mount -o remount,exec /mnt
+            minictr exec --id-map single "$SIF" /.singularity.d/runscript'""",
+        instead="MC0142",
     ),
     Case(
         "MC0619",

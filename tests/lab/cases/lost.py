@@ -57,6 +57,8 @@ def of_libraries(
     )
 
 
+SCRIPTS_OF_LANGUAGE = """cd "$IMAGE/bin"; printf '#!/bin/language\\n' >direct
+    cp direct plain; chmod +x direct; cd /"""
 # An image with a test, and a script that needs the image's shell.
 SCRIPTED = """mkdir -p "$IMAGE/.singularity.d/env"; cd "$IMAGE/.singularity.d"
     printf 'A=$(echo 1)\\nexport A\\n' >env/90-environment.sh; chmod 0755 . env
@@ -224,5 +226,20 @@ CASES = [
         "rm env/90-environment.sh",
         ASKED,
         "/.singularity.d/env/90-environment.sh): ENOENT; it was a file",
+    ),
+    Case(
+        "MC0142",
+        name="interpreter",
+        prepare=SCRIPTS_OF_LANGUAGE,
+        status=126,
+        script=f"{ENTERED}; chmod -x bin/language; {RUN} /bin/direct",
+        proof=("/root/bin/language): mode 0644; it was 0755",),
+        fix=("minictr cache clean ",),
+        repaired=f"""{ENTERED}; chmod -x bin/language; cd /
+            USER_FIX=$({RUN} /bin/direct 2>&1 | grep -o 'minictr cache clean [0-9a-f]*')
+            {HEALED}; {RUN} /bin/direct""",
+        # It was changed, too, and the kernel did not come to it: the script may not be executed.
+        near=f"{ENTERED}; chmod -x bin/language; {RUN} /bin/plain",
+        instead="MC0606",
     ),
 ]
