@@ -57,15 +57,23 @@ def build(output: str, root: str, compressor: str, recipe: str, force: bool, sho
     output = os.path.abspath(output)
     directory = os.path.dirname(output)
     offset = partition_offset(objects)
-    try:
+    with explained(output):
         sweep(directory)
-        with unfinished(directory) as (temporary, lock):
+        # What stops a write is looked for before the unfinished file is removed.
+        with unfinished(directory) as (temporary, lock), explained(output):
             command = command_for(root, temporary, output, compressor, offset)
             make_squashfs(command, directory, lock, show)
             write_sif(temporary, objects, offset)
             os.rename(temporary, output)
+
+
+@contextlib.contextmanager
+def explained(output: str) -> Iterator[None]:
+    """Turn an OSError into the refusal that says what keeps the output from being written."""
+    try:
+        yield
     except OSError as error:
-        raise stopped(error.errno or 0, directory, OUTPUT, output) from error
+        raise stopped(error.errno or 0, os.path.dirname(output), OUTPUT, output) from error
 
 
 @contextlib.contextmanager
@@ -171,16 +179,22 @@ def room_in(directory: str) -> Room:
 
 
 def filled(refusal: Refusal, command: list[str], room: Room) -> Refusal:
-    """The refusal for ENOSPC, with the room that there was before."""
+    """The refusal for ENOSPC, with the room that there was before.
+
+    Who else wrote meanwhile has taken what there is less now, without what mksquashfs removed.
+    """
     root, path = command[1:3]
     where, (free, counted) = os.path.dirname(path), room
     if refusal.code == "MC0122":
         return refusal
     files = (f"{at}/{name}" for at, _, names in os.walk(root) for name in names)
-    if free > LITTLE + sum(os.lstat(file).st_size for file in files):
+    most = LITTLE + sum(os.lstat(file).st_size for file in files)
+    left, now = room_in(where)
+    if min(free, left) > most:
         return other_shortage(where, OUTPUT, f"before, {counted}")
     cause = f"no space is left for the {OUTPUT} {where}"
-    return Refusal("MC0121", cause, f"mksquashfs met ENOSPC; before, {counted}", OTHER_OUTPUT)
+    when = f"before, {counted}" if free <= most else f"without what it wrote, {now}"
+    return Refusal("MC0121", cause, f"mksquashfs met ENOSPC; {when}", OTHER_OUTPUT)
 
 
 def unreadable(path: str) -> Refusal:

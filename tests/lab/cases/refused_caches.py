@@ -20,6 +20,19 @@ PLACE_TAKEN = (
     f"""{UNPACKED}; entry=$(ls index); rm -r "index/$entry" trees/*; mkdir "index/$entry" """
 )
 CLEAN = "minictr cache clean --all"
+# A build leaves nothing beside its output.
+LEFT = """status=${status:-$?}; [ -z "$(ls -A "$DIRECTORY")" ] && exit $status"""
+# More than a file system may keep back, and the pages that an image of it takes.
+LARGE = """head -c 18000000 /dev/urandom >"$IMAGE/large"
+    runuser -u "$USER" -- minictr build "$DIRECTORY/whole.sif" "$IMAGE" 2>"$CHROOT/first"
+    pages=$(($(stat -c %s "$DIRECTORY/whole.sif") / 4096 + 1)); rm "$DIRECTORY/whole.sif" """
+# An mksquashfs before which another process writes.
+MEANWHILE = r"""meanwhile() { cat >"$CHROOT/mksquashfs" <<END
+#!/bin/sh
+head -c $1 /dev/zero >"$DIRECTORY/other"
+exec $(command -v mksquashfs) "\$@"
+END
+chmod +x "$CHROOT/mksquashfs"; }"""
 BUILD = 'runuser -u "$USER" -- minictr build "$DIRECTORY/out.sif" "$IMAGE"'
 
 CASES = [
@@ -74,6 +87,43 @@ CASES = [
         repaired=f"""mount -t tmpfs -o size=300k,mode=0777 none "$DIRECTORY"; cd /
             umount "$DIRECTORY"; {BUILD}""",
         near=f'mount -t tmpfs -o size=16m,mode=0777 none "$DIRECTORY"; {BUILD}',
+    ),
+    Case(  # It has room for the root file system, and not for what stands before that.
+        "MC0121",
+        name="completed",
+        as_root=True,
+        prepare=LARGE,
+        script=f"""mount -t tmpfs -o size=$((pages * 4 - 20))k,mode=0777 none "$DIRECTORY"
+            {BUILD}; {LEFT}""",
+        proof=("no space is left for the output {directory}", "statvfs({directory}): 0 of "),
+        fix=("Write the image into another directory of yours.",),
+        repaired=f"""mount -t tmpfs -o size=$((pages * 4 - 20))k,mode=0777 none "$DIRECTORY"; cd /
+            umount "$DIRECTORY"; {BUILD}""",
+        near=f"""mount -t tmpfs -o size=$((pages * 4 + 4))k,mode=0777 none "$DIRECTORY"; {BUILD}""",
+    ),
+    Case(
+        "MC0121",
+        name="meanwhile",  # another process fills the disk
+        as_root=True,
+        prepare=MEANWHILE,
+        script=f"""meanwhile 100M; mount -t tmpfs -o size=64m,mode=0777 none "$DIRECTORY"
+            PATH="$CHROOT:$PATH" {BUILD}; status=$?; rm "$DIRECTORY/other"; {LEFT}""",
+        proof=("no space is left for the output {directory}", "without what it wrote, statvfs("),
+        fix=("Write the image into another directory of yours.",),
+        repaired=f"meanwhile 100M; {BUILD}",
+        near=f"""meanwhile 1M; mount -t tmpfs -o size=64m,mode=0777 none "$DIRECTORY"
+            PATH="$CHROOT:$PATH" {BUILD}""",
+    ),
+    Case(
+        "MC0122",
+        name="output",
+        as_root=True,
+        script=f"""mount -t tmpfs -o nr_inodes=1,mode=0777 none "$DIRECTORY"; {BUILD}; {LEFT}""",
+        proof=("no inodes are left for the output {directory}", "and 0 of 1 inodes"),
+        fix=("Write the image into another directory of yours.",),
+        repaired=f"""mount -t tmpfs -o nr_inodes=1,mode=0777 none "$DIRECTORY"; cd /
+            umount "$DIRECTORY"; {BUILD}""",
+        near=f'mount -t tmpfs -o nr_inodes=2,mode=0777 none "$DIRECTORY"; {BUILD}',
     ),
     Case(
         "MC0122",
