@@ -56,6 +56,8 @@ def happened(failure: Failure, request: Request) -> str:
     if verb in ("Bind", "BindFile", "MountEmpty"):
         return _not_mounted(failure)
     purpose = _PURPOSES.get(verb, f"the step {verb} failed")
+    if verb == "EvaluateEnvironment" and failure.call == "sh":
+        return f"--env-file {printable(str(failure.arguments[1]))} cannot be evaluated"
     if failure.status:
         return f"{purpose}: {death(failure)}"
     return purpose

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from minictr.runtime.environment import Environment
     from minictr.runtime.variables import Injected
 
+STDERR = 2
 DUMP = 9  # dash and busybox redirect descriptors of one digit only
 SCRIPT = 8
+READ = f"/proc/self/fd/{SCRIPT}"
 MAX_ARG_STRLEN = 131072  # bytes of one argument with its NUL: include/uapi/linux/binfmts.h
 MFD_CLOEXEC, MFD_NOEXEC_SEAL = 0x0001, 0x0008
 EINVAL = 22
@@ -77,6 +79,7 @@ def source(
     values, known = read_dump(said)
     if values is None:
         reached = said.rpartition("#")[2].strip()
+        status = status if status >= 0 else 128 - status
         raise ScriptExit(status, environment.stages[int(reached)][1] if reached.isdigit() else "")
     for name in OWN:
         values.pop(name, None)
@@ -87,18 +90,36 @@ def source(
 
 
 def assigned_by(environment: Environment, path: str, text: str) -> dict[str, str]:
-    """What an --env-file fragment assigns: it sees, and may change, the caller's variables."""
+    """What an --env-file fragment assigns: it sees, and may change, the caller's variables.
+
+    Raises ScriptExit where a signal ended the shell, CallError where the fragment did: with what
+    the shell finds wrong in its syntax.
+    """
     caller = {name: value for name, value in environment.caller if name != "BASH_ENV"}
     status, said = run(environment, f"set -a\n{text}\n{dump(())}", caller)
     values, _ = read_dump(said)
+    if values is None and status < 0:
+        raise ScriptExit(128 - status, path)
     if values is None:
-        raise ScriptExit(status or 1, path)
+        wrong = objection(environment, text)
+        raise CallError("sh", ("-n" if wrong else "-c", path, status), 0, wrong)
     own = DYNAMIC | {"HOME", "SHLVL", *OWN}
     return {
         name: value
         for name, value in values.items()
         if caller.get(name) != value and name not in own
     }
+
+
+def objection(environment: Environment, text: str) -> str:
+    """What the shell finds wrong in the syntax of a text; "" for nothing, and where it is not read.
+
+    The text is named by a file of /proc, which a container can lack.
+    """
+    if not posix.access("/proc/self/fd", posix.X_OK):
+        return ""
+    said = run(environment, text, {}, check=True)[1].replace(f"{READ}: ", "")
+    return said.encode("latin-1").decode(sys.getfilesystemencoding(), "surrogateescape").strip()
 
 
 def export(item: Injected) -> str:
@@ -125,22 +146,27 @@ def read_dump(said: str) -> tuple[dict[str, str] | None, list[str]]:
     return parse_exports(said[start + 6 : end]), said[end + 5 :].split()
 
 
-def run(environment: Environment, script: str, visible: dict[str, str]) -> tuple[int, str]:
+def run(
+    environment: Environment, script: str, visible: dict[str, str], check: bool = False
+) -> tuple[int, str]:
     """Run a script in the image's shell: (its status, what it wrote to DUMP as latin-1).
 
-    Latin-1 gives each byte a character, so that nothing is lost before the quotes are undone.
+    The status is minus the signal where one ended it. Latin-1 gives each byte a character, so that
+    nothing is lost before the quotes are undone.
+
+    check   execute nothing: what the shell writes to STDERR of the syntax
     """
     shell = next(filter(is_executable, environment.shells), environment.shells[-1])
     answer = memory_file("environment")
     files = [answer]
-    actions = [(posix.POSIX_SPAWN_DUP2, answer, DUMP)]
+    actions = [(posix.POSIX_SPAWN_DUP2, answer, STDERR if check else DUMP)]
     arguments = [shell.rpartition("/")[2], "-c", script, "sh", *environment.command]
     written = script.encode(sys.getfilesystemencoding(), "surrogateescape")
-    if len(written) >= MAX_ARG_STRLEN:
+    if check or len(written) >= MAX_ARG_STRLEN:  # of a file every shell counts lines from 1
         text = memory_file("script")
         posix.pwrite(text, written, 0)
         actions.append((posix.POSIX_SPAWN_DUP2, text, SCRIPT))
-        arguments[1:4] = [f"/proc/self/fd/{SCRIPT}"]
+        arguments[1:4] = ["-n", READ] if check else [READ]
         files.append(text)
     try:
         pid = posix.posix_spawn(shell, arguments, visible, file_actions=actions)
@@ -150,7 +176,7 @@ def run(environment: Environment, script: str, visible: dict[str, str]) -> tuple
     said = posix.pread(answer, posix.fstat(answer).st_size, 0).decode("latin-1")
     for descriptor in files:
         posix.close(descriptor)
-    return (128 - status if status < 0 else status), said
+    return status, said
 
 
 def memory_file(name: str) -> int:

@@ -159,10 +159,29 @@ def test_an_env_file_for_a_shell_sees_the_caller_and_exports_all(tmp_path: Path,
     assert (result["PATH"], result["HOME"]) == ("/file", "/home/who")
 
 
-def test_an_env_file_that_cannot_be_read_ends_the_launch(tmp_path: Path, sh: str) -> None:
-    with pytest.raises(ScriptExit) as caught:
+@pytest.mark.parametrize(
+    ("text", "line"), [("A=`id`\nfi\n", "2"), ("A=1\nif :; then\n", "3"), ("(\n\n;\n", "3")]
+)
+def test_a_shell_says_which_line_of_an_env_file_it_cannot_read(
+    tmp_path: Path, sh: str, text: str, line: str
+) -> None:
+    with pytest.raises(CallError) as caught:
+        evaluate(gathered_from(tmp_path, sh, env_files=(("vars", text),)))
+    assert (caught.value.call, caught.value.arguments[:2]) == ("sh", ("-n", "vars"))
+    assert caught.value.said.removeprefix("line ").startswith(f"{line}: ")
+
+
+def test_an_env_file_that_ends_the_shell_ends_the_launch(tmp_path: Path, sh: str) -> None:
+    with pytest.raises(CallError) as caught:
         evaluate(gathered_from(tmp_path, sh, env_files=(("vars", "A=`id`\nexit 0\n"),)))
-    assert (caught.value.status, caught.value.script) == (1, "vars")
+    assert (caught.value.call, caught.value.arguments) == ("sh", ("-c", "vars", 0))
+    assert caught.value.said == ""
+
+
+def test_a_signal_during_an_env_file_is_the_result_of_the_launch(tmp_path: Path, sh: str) -> None:
+    with pytest.raises(ScriptExit) as caught:
+        evaluate(gathered_from(tmp_path, sh, env_files=(("vars", "A=`id`\nkill -9 $$\n"),)))
+    assert (caught.value.status, caught.value.script) == (137, "vars")
 
 
 def test_a_shell_that_is_missing_is_an_execve_that_failed(tmp_path: Path) -> None:

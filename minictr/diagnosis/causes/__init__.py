@@ -14,7 +14,7 @@ MODULES = (
     "sources", "helpers", "setuid", "file_capabilities", "capabilities", "maps", "loopback",
     "mounts", "apparmor_mounts", "landlock", "mount_table", "pivot", "file_size",
     "ways", "tree", "unplaced", "binds", "mountpoints", "blocked", "proc", "directory",
-    "cache_cover", "asked",
+    "cache_cover", "asked", "fragments",
     "execute", "paths", "executable", "denied", "noexec", "programs", "formats", "arguments",
     "libraries", "deaths", "cut_short", "memory",
 )  # fmt: skip
@@ -32,7 +32,7 @@ STOPPING = {
     " root_cover unmapped pid_namespace fork sizes apparmor selinux",
     "DropBoundingSet": "confinement fork",
     "DropCapabilities": "confinement fork",
-    "EvaluateEnvironment": "descriptors fork sizes",
+    "EvaluateEnvironment": "descriptors fork sizes fragments",
     "Execute": "descriptors fork execute paths executable denied noexec programs formats arguments",
     "LoadFilter": "confinement",
     "MakeFiles": "descriptors sizes mounts file_size",

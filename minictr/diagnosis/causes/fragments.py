@@ -1,0 +1,59 @@
+"""What stops the environment from being worked out: a fragment of --env-file."""
+
+from __future__ import annotations
+
+import re
+
+from minictr.diagnosis.catalogue import cause
+from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.values import Proof, Verdict
+from minictr.image.refusals import printable
+
+# "line 2: syntax error: ..." of bash and busybox, "2: Syntax error: ..." of dash.
+_WITH_LINE = re.compile(r"(?:line )?([0-9]+): (.+)")
+
+
+@cause(
+    "MC0631",
+    "the image's shell does not come to the end of a file of --env-file",
+    stops=("EvaluateEnvironment",),
+)
+def fragment_without_end(interview: Interview) -> Verdict:
+    r"""A file of --env-file that has more than assignments is a fragment of a script, which the
+    image's own shell evaluates in the container. The shell found its syntax wrong, or the fragment
+    ended it: by exit, by ${NAME?WORDS} or set -u for a variable that is not set, by set -e. The
+    variables behind its last line never came, so that the command is not started.
+
+    Reproduction (an ordinary user):
+
+        printf 'A=1\nfi\n' >"$DIRECTORY/variables"
+        minictr exec --env-file "$DIRECTORY/variables" "$IMAGE" true
+
+    Fix, user: correct the line that the report names; take out what ends the shell.
+
+    Fix, administrator: none.
+
+    Not the cause: a variable that the fragment names and the caller has not, which is empty; an
+    image without a shell, of whose launch a warning says which line was not read.
+
+    Sources: POSIX.1-2024, Shell Command Language, 2.8.1, Consequences of Shell Errors, and sh, -n.
+    """
+    failure = interview.failure
+    if failure.call != "sh":
+        return None
+    _, path, status = failure.arguments
+    name = printable(str(path))
+    said = failure.said.splitlines()
+    if not said:
+        return Proof(
+            f"{name} ends the shell that evaluates it, with status {status}",
+            ("the variables behind its last line did not come back from the shell",),
+            fix_user=f"Take out of {name} what ends the shell.",
+        )
+    found = _WITH_LINE.fullmatch(said[0])
+    line, wrong = (f", line {found[1]}", found[2]) if found else ("", said[0])
+    return Proof(
+        f"{name}{line}: {printable(wrong)}",
+        tuple(f"the image's shell, asked by sh -n: {printable(words)}" for words in said),
+        fix_user=f"Correct {name}{line}.",
+    )
