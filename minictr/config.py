@@ -24,6 +24,7 @@ KINDS = {row[NAME]: row[KIND] for row in (*GLOBAL, *ACTION) if row[NAME] not in 
 REFUSALS = {row[NAME]: row[TEXT] for row in REFUSED}
 APPENDED = ("bind", "mount")
 _S_IFMT, _S_IFREG = 0o170000, 0o100000
+_EINVAL = 22
 NULL = posix.makedev(1, 3)  # `--config /dev/null` stands for no configuration
 EXPECTED = {
     "bool": "true or false",
@@ -56,40 +57,31 @@ def read(path: str, cache: str) -> Values:
     try:
         # O_NONBLOCK: opening a FIFO must not wait for its writer.
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
+        try:
+            return read_open(descriptor, path, cache)
+        finally:
+            posix.close(descriptor)
     except OSError as error:
-        raise unreadable(path, posix.strerror(error.errno or 0)) from None
-    try:
-        status = posix.fstat(descriptor)
-        kind = status.st_mode & _S_IFMT
-        if kind != _S_IFREG and status.st_rdev != NULL:
-            from minictr.image.source import KINDS
+        from minictr.cli.texts import unreadable
 
-            raise unreadable(path, f"it is a {KINDS[kind]}")
-        # The version stands in the name because another version has other options.
-        identity = key_of(identity_of(status))
-        kept = f"{cache}/config/{minictr.__version__}-{identity}"
-        values = load(kept)
-        if values is None:
-            values = parse(path, read_whole(descriptor))
-            keep(kept, cache, values)
-    except OSError as error:
-        raise unreadable(path, posix.strerror(error.errno or 0)) from None
-    finally:
-        posix.close(descriptor)
+        raise unreadable(path, path, error) from None
+
+
+def read_open(descriptor: int, path: str, cache: str) -> Values:
+    """The same for an open file. Raises OSError also for what is no file."""
+    status = posix.fstat(descriptor)
+    if status.st_mode & _S_IFMT != _S_IFREG and status.st_rdev != NULL:
+        raise OSError(_EINVAL, posix.strerror(_EINVAL))
+    # The version stands in the name because another version has other options.
+    identity = key_of(identity_of(status))
+    kept = f"{cache}/config/{minictr.__version__}-{identity}"
+    values = load(kept)
+    if values is None:
+        from minictr.cli.texts import read_whole
+
+        values = parse(path, read_whole(descriptor, path).decode("utf-8", "surrogateescape"))
+        keep(kept, cache, values)
     return values
-
-
-def unreadable(path: str, why: str) -> Refusal:
-    """What is to be said of a file that is there and cannot be read."""
-    return Refusal("request", f"{path} cannot be read: {why}")
-
-
-def read_whole(descriptor: int) -> str:
-    """The text of an open file."""
-    parts = []
-    while part := posix.read(descriptor, 1 << 16):
-        parts.append(part)
-    return b"".join(parts).decode("utf-8", "surrogateescape")
 
 
 def load(kept: str) -> Values | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
+from minictr.cli.texts import read_text
 from minictr.image.build import COMPRESSORS, build
 from minictr.refusal import Refusal
 
@@ -38,7 +39,7 @@ def main(arguments: list[str], environ: dict[str, str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup(1)
             signal.signal(number, lambda number, _: sys.exit(128 + number))
-    recipe = text_of(flags["--recipe"]) if flags["--recipe"] else ""
+    recipe = read_text(flags["--recipe"], "--recipe") if flags["--recipe"] else ""
     output, directory = paths
     build(output, directory, flags["--compressor"], recipe, "--force" in flags, sys.stderr.isatty())
     return 0
@@ -71,15 +72,6 @@ def check_epoch(environ: dict[str, str]) -> None:
     epoch = environ.get("SOURCE_DATE_EPOCH", "0")
     if epoch and not (epoch.isascii() and epoch.isdigit()):
         raise usage(f"SOURCE_DATE_EPOCH is {epoch!r}, not a number of seconds")
-
-
-def text_of(path: str) -> str:
-    """The text of a file named on the command line."""
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError as error:
-        raise usage(f"{path} cannot be read: {error.strerror}") from error
 
 
 def usage(cause: str) -> Refusal:

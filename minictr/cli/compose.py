@@ -85,7 +85,7 @@ def payload_of(values: Values, action: str) -> dict[str, object]:
         "shell": text_of(values, "shell") if action == "shell" else "",
         "cleanenv": truth(values, "cleanenv"),
         "environment": environment_of(values),
-        "env_files": tuple((path, read_text(path)) for path in list_of(values, "env-file")),
+        "env_files": env_files_of(values),
         "evaluate": not truth(values, "no-eval"),
         "keep_umask": not truth(values, "no-umask"),
         "preserve_fds": number_of(values, "preserve-fds", 0),
@@ -236,23 +236,18 @@ def environment_of(values: Values) -> tuple[tuple[str, str], ...]:
     return tuple(given.items()) if isinstance(given, dict) else ()
 
 
-def read_text(path: str) -> str:
-    """A file of --env-file, undecodable bytes as surrogates."""
-    parts = []
-    try:
-        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-        try:
-            while part := posix.read(descriptor, 1 << 16):
-                parts.append(part)
-        finally:
-            posix.close(descriptor)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        why = posix.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
-        raise Refusal("request", f"--env-file {path} cannot be read: {why}") from None
-    text = b"".join(parts).decode("utf-8", "surrogateescape")
-    if "\0" in text:
-        raise Refusal("request", f"--env-file {path} is no text: it holds a NUL byte")
-    return text
+def env_files_of(values: Values) -> tuple[tuple[str, str], ...]:
+    """(path, text) of each --env-file."""
+    paths = list_of(values, "env-file")
+    if not paths:
+        return ()
+    from minictr.cli.texts import read_text
+
+    files = tuple((path, read_text(path, "--env-file")) for path in paths)
+    for path, text in files:
+        if "\0" in text:
+            raise Refusal("request", f"--env-file {path} is no text: it holds a NUL byte")
+    return files
 
 
 def seccomp_of(values: Values, default: str) -> str:

@@ -20,6 +20,7 @@ from minictr.image.metadata import Object, describe_objects
 from minictr.image.open import architecture_of
 from minictr.image.programs import find, unrunnable
 from minictr.image.refusals import printable, quoted
+from minictr.image.source import other_kind
 from minictr.image.storage import LITTLE, OTHER_OUTPUT, counts, existing, other_shortage, stopped
 from minictr.image.tree import may
 from minictr.image.verdict import ended
@@ -47,10 +48,10 @@ def build(output: str, root: str, compressor: str, recipe: str, force: bool, sho
     progress bar. It is written beside `output` and renamed; a failure leaves nothing. Raises
     Refusal.
     """
+    if not os.path.islink(output) and (other := other_kind(output)):
+        raise Refusal("usage", f"{printable(output)} is not replaced: {other}")
     if os.path.lexists(output) and not force:
         raise Refusal("usage", f"{printable(output)} exists", "", "Give --force to replace it.")
-    if os.path.isdir(output) and not os.path.islink(output):
-        raise Refusal("usage", f"{printable(output)} is a directory")
     if not os.path.isdir(root):
         raise Refusal("usage", f"{printable(root)} is not a directory")
     objects = describe_objects(root, recipe)

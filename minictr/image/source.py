@@ -93,5 +93,14 @@ def truncated(source: Source, what: str, offset: int, size: int, more: str = "")
     return refuse("truncated", source.path, proof, what=what, span=reach, length=source.length)
 
 
+def other_kind(path: str) -> str:
+    """What `path` leads to where that is there and is no regular file: "it is a FIFO"; else ""."""
+    try:
+        mode = posix.stat(path).st_mode
+    except (OSError, ValueError):
+        return ""
+    return "" if stat.S_ISREG(mode) else f"it is a {_kind(mode)}"
+
+
 def _kind(mode: int) -> str:
     return KINDS.get(stat.S_IFMT(mode), f"file of type {stat.S_IFMT(mode):#o}")

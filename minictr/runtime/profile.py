@@ -147,6 +147,8 @@ def _text(path: str) -> str:
         raise unreadable(path, "cannot be opened", f"open(2): {error}") from None
     try:
         content = _content(path, descriptor)
+    except OSError as error:
+        raise unreadable(path, "cannot be read", f"read(2): {error}") from None
     finally:
         os.close(descriptor)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,6 +36,46 @@ def test_a_profile_without_prctl_does_not_silence_the_report(
     assert (done.returncode, done.stdout) == (status, ""), done.stderr
     assert ("minictr: error: " in done.stderr) == (status != 0)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["FIFO", "character device", "socket", "directory"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--config", "THIS", "exec", "IMAGE", "true"),
+        ("exec", "--env-file", "THIS", "IMAGE", "true"),
+        ("exec", "--security", "seccomp:THIS", "IMAGE", "true"),
+        ("exec", "THIS/", "true"),
+        ("build", "--recipe", "THIS", "OUT", "IMAGE"),
+    ],
+    ids=lambda options: "-".join(options[:2]).strip("-"),
+)
+def test_what_is_no_file_is_refused_at_once_where_one_is_named(
+    minictr: Sh, image: Path, directory: Path, options: tuple[str, ...], kind: str
+) -> None:
+    path = {"directory": directory, "character device": Path("/dev/zero")}.get(kind)
+    if path is None:
+        path = directory / "special"
+        os.mknod(path, 0o644 | (stat.S_IFIFO if kind == "FIFO" else stat.S_IFSOCK))
+    instead = {"THIS": str(path), "THIS/": str(path), "IMAGE": str(image), "OUT": "out.sif"}
+    words = [instead.get(word, word.replace("THIS", str(path))) for word in options]
+    done = minictr(*words, timeout=10)
+    said = f"{done.stdout}{done.stderr}"
+    assert "Traceback" not in said
+    if (kind, options[1]) == ("directory", "THIS/"):  # it is an image, without a program
+        assert done.returncode == 127
+        return
+    assert (done.returncode, said.count("minictr: error: ")) == (125, 1)
+    assert str(path) in said
+
+
+def test_an_env_file_can_be_what_a_command_writes(
+    run_as_user: RunAsUser, checkout: Checkout, image: Path, warm: Path, nothing_left: None
+) -> None:
+    script = """"$0" exec --env-file <(sleep 0.3; echo 'A=$(echo 1)') "$1" sh -c 'echo $A'"""
+    command = ["bash", "-c", script, checkout.program, image]
+    done = run_as_user(command, env={"MINICTR_CACHEDIR": str(warm)})
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
 def in_a_namespace(program: Path, script: str) -> list[str]:

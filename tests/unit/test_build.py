@@ -183,12 +183,18 @@ def test_a_missing_mksquashfs_is_named(
         ["--what", "out.sif", "root"],
         ["--compressor", "zip", "out.sif", "root"],
         ["--compressor"],
-        ["--recipe", "/absent", "out.sif", "root"],
         ["out.sif", "/absent"],
     ],
 )
 def test_a_wrong_command_line_is_refused(arguments: list[str]) -> None:
     assert refused(*arguments).code == "usage"
+
+
+def test_nothing_but_a_file_is_replaced(root: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for place, kind in ((tmp_path / "fifo", "FIFO"), (tmp_path, "directory")):
+        assert refused("--force", place, root).cause == f"{place} is not replaced: it is a {kind}"
+    assert refused("--force", "/dev/null", root).cause.endswith("it is a character device")
 
 
 def test_an_epoch_that_is_no_number_is_refused(root: Path, tmp_path: Path) -> None:

@@ -150,6 +150,14 @@ def test_a_file_that_is_there_and_cannot_be_read_is_named(tmp_path: Path) -> Non
         read(str(tmp_path), str(tmp_path / "cache"))
 
 
+def test_a_configuration_without_end_is_refused(tmp_path: Path) -> None:
+    endless = tmp_path / "config.toml"
+    with endless.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(Refusal, match=f"{endless} cannot be read: it has more than"):
+        read(str(endless), str(tmp_path))
+
+
 def test_a_fifo_is_refused_without_waiting_for_its_writer(tmp_path: Path) -> None:
     path = str(tmp_path / "config.toml")
     os.mkfifo(path)

@@ -29,6 +29,11 @@ def test_a_directory_is_no_profile(tmp_path: Path) -> None:
 def test_a_fifo_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     assert "not a regular file" in refusal(f"{tmp_path}/fifo").cause
+    unreadable = refusal("/proc/self/mem")
+    assert (unreadable.code, unreadable.proof) == (
+        "MC0501",
+        "read(2): [Errno 5] Input/output error",
+    )
 
 
 def test_a_path_with_a_null_byte_is_refused() -> None:
