@@ -222,6 +222,7 @@ def _of_the_image(
         return unless_damaged(request, found)
     if tree.name:
         from minictr.cli.lost import unless_lost
+        from minictr.diagnosis.again import again
 
-        return unless_lost(found, failure, plan, tree.root)
+        return unless_lost(found, failure, plan, tree, again(request))
     return found

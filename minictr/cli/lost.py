@@ -18,29 +18,60 @@ from minictr.diagnosis.values import Diagnosis, Proof
 from minictr.image.manifest import Entry, full_path
 from minictr.image.records import read_manifest
 from minictr.image.refusals import printable
+from minictr.image.tree import Tree
 from minictr.refusal import Refusal
 from minictr.runtime.launch import Failure, Plan
+from minictr.runtime.mounts import ROOT
+from minictr.runtime.step import Step
 
 NOEXEC = "MC0619"  # a mount denies execution, whatever lies on it
 DIGITS = 12  # of a tree's name, as `minictr cache list` shows it
-# What a call says of a file that is missing, closed or cut short; 0: a search has found nothing.
-# E2BIG, ETXTBSY or EAGAIN are about something else, whatever became of the file.
-TELLING = (0, errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENOEXEC, errno.ELIBBAD, errno.EIO)
+# What a call says of a file that is missing, closed, cut short or another one; 0: a search has
+# found nothing. E2BIG, ETXTBSY or EAGAIN are about something else, whatever became of the file.
+TELLING = (
+    0, errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENOEXEC, errno.ELIBBAD, errno.EIO,
+    errno.EROFS, errno.ELOOP,
+)  # fmt: skip
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symbolic link"}
 
 
-def unless_lost(found: Diagnosis, failure: Failure, plan: Plan, root: str) -> Diagnosis:
-    """The diagnosis; where what the launch looked for is lost from the tree at `root`, that one."""
+def unless_lost(
+    found: Diagnosis, failure: Failure, plan: Plan, tree: Tree, repeat: str
+) -> Diagnosis:
+    """The diagnosis; where what the launch looked for is lost from the tree, that one.
+
+    repeat   the command line of the launch
+    """
     looks = failure.phase == "execute" or failure.step.verb() == "ChangeDirectory"
-    if (not looks and found.code != UNKNOWN) or failure.errno not in TELLING:
+    paths = sought(failure, tree.root) if looks else _points(failure)
+    if (not looks and not paths and found.code != UNKNOWN) or failure.errno not in TELLING:
         return found
     if found.code == NOEXEC:
         return found
-    entry, proof = entry_of("MC0142"), explain(sought(failure, root) if looks else [], plan, root)
+    before = plan.build
+    if failure.step in before:  # what comes later hides nothing yet
+        before = before[: before.index(failure.step)]
+    entry = entry_of("MC0142")
+    proof = removed(tree, repeat) or explain(paths, before, tree.root)
     if not entry or not proof:
         return found
     known = found.replace(code=entry.code, title=entry.title, proof=proof, then=())
     return known.replace(ruled_out=(), still_open=(), could_not_look=())
+
+
+def removed(tree: Tree, repeat: str) -> Proof | None:
+    """The proof that somebody has removed the tree while the launch used it; else None.
+
+    Its lock is renamed away with it by `cache clean`, which waits for whoever holds it.
+    """
+    directory = tree.root.rpartition("/")[0]
+    if tree.lock < 0 or posix.fstat(tree.lock).st_nlink:
+        return None
+    return Proof(
+        "the image's unpacked tree was removed from the cache while the launch used it",
+        (f"fstat() of {directory}/lock, which the launch holds: it has no name any more",),
+        fix_user=repeat,
+    )
 
 
 def closed_since(error: PermissionError, caches: tuple[str, ...]) -> Refusal:
@@ -51,7 +82,7 @@ def closed_since(error: PermissionError, caches: tuple[str, ...]) -> Refusal:
     path = str(error.filename)
     for cache in caches:
         name, _, inside = path.removeprefix(f"{cache}/trees/").partition("/root/")
-        proof = explain([f"/{inside}"], None, f"{cache}/trees/{name}/root")
+        proof = explain([f"/{inside}"], (), f"{cache}/trees/{name}/root")
         if proof and path.startswith(f"{cache}/trees/"):
             return _refusal(proof)
     raise error
@@ -62,14 +93,14 @@ def look_for(path: str, root: str) -> None:
 
     Raises Refusal where it was unpacked: the image has it.
     """
-    if proof := explain([path], None, root):
+    if proof := explain([path], (), root):
         raise _refusal(proof)
 
 
-def explain(paths: list[str], plan: Plan | None, root: str) -> Proof | None:
+def explain(paths: list[str], build: tuple[Step, ...], root: str) -> Proof | None:
     """The proof that the tree has lost one of the container's `paths`, or its root; else None.
 
-    plan   whose binds and mounts hide what the tree has there
+    build  the steps whose binds and mounts hide what the tree has there
     """
     directory = root.rpartition("/")[0]
     entries = read_manifest(directory)
@@ -77,7 +108,7 @@ def explain(paths: list[str], plan: Plan | None, root: str) -> Proof | None:
         return None
     top = entries.get(".")
     lost = {".": said} if top and (said := difference(root, ".", top)) else {}
-    targets = [str(step.__dict__.get("target", "")) for step in plan.build] if plan else []
+    targets = [str(step.__dict__.get("target", "")) for step in build]
     for path in [] if lost else paths:
         place = walk(root, path)
         at = _end(place)
@@ -146,6 +177,12 @@ def _until_closed(root: str, paths: list[str]) -> list[str]:
 
 def _refusal(proof: Proof) -> Refusal:
     return Refusal("MC0142", proof.cause, "\n".join(proof.seen), proof.fix_user)
+
+
+def _points(failure: Failure) -> list[str]:
+    """The container's paths of a call that was to make, or to cover, something in the root."""
+    words = [str(argument) for argument in failure.arguments]
+    return [word.removeprefix(ROOT) for word in words if word.startswith(f"{ROOT}/")]
 
 
 def _by_loader(program: Program, root: str, words: list[str], whole: bool) -> list[str]:

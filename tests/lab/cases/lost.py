@@ -154,6 +154,18 @@ CASES = [
     ),
     Case(
         "MC0142",
+        name="replaced",
+        script=f"{UNPACKED}; cd ..; rm -r root; ln -s / root; {TRUE}",
+        proof=("/root): a symbolic link; it was a directory",),
+        fix=("minictr cache clean ",),
+        repaired=f"{UNPACKED}; cd ..; rm -r root; ln -s / root; cd /; {HEALED}; {TRUE}",
+        # The tree is whole, and a mount point is missing in what is mounted read-only.
+        near=f"""{UNPACKED}; mkdir "$DIRECTORY/data"
+            minictr exec -B "$DIRECTORY/data:/data:ro" -B /etc:/data/etc "$SIF" true""",
+        instead="MC0430",
+    ),
+    Case(
+        "MC0142",
         name="shell",
         script=f'{UNPACKED}; chmod 0 .; minictr shell "$SIF"',
         proof=("/root): mode 0000; it was 0755",),
