@@ -72,6 +72,21 @@ PAIRS = {
     ),
 }  # fmt: skip
 
+# (script, a code that stays open where a way leads through the container's own /proc/self)
+OPEN = {
+    "MC0403": 'minictr exec --bind "$DIRECTORY:/dev/stdin" "$IMAGE" true',
+    "MC0601": 'ln -s /proc/self/nosuch "$IMAGE/bin/me"; minictr exec "$IMAGE" me',
+    "MC0606": 'minictr exec "$IMAGE" /proc/self/root/etc/passwd',
+}
+
+
+@pytest.mark.parametrize("code", OPEN)
+def test_a_way_that_only_the_container_can_go_rules_nothing_out(lab: Lab, code: str) -> None:
+    outcome = lab.run(OPEN[code])
+    still_open = outcome.report["still_open"]
+    assert isinstance(still_open, list)
+    assert (outcome.code, code in [one["code"] for one in still_open]) == ("MC0000", True)
+
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_of_two_faults_the_first_is_reported_and_the_second_announced(lab: Lab, name: str) -> None:

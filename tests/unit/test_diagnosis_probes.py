@@ -15,7 +15,7 @@ from minictr.diagnosis.probes.mountinfo import mount_of, mounts
 from minictr.diagnosis.probes.program import chain, read_program, runs_here
 from minictr.diagnosis.probes.subids import free_range, read_subids
 from minictr.diagnosis.probes.surroundings import distribution, sysctl_files
-from minictr.diagnosis.probes.walk import walk
+from minictr.diagnosis.probes.walk import NOT_OURS, walk
 from minictr.host import LAST_ID, read_host, subordinate
 
 # --- walk ---------------------------------------------------------------------------------------
@@ -44,6 +44,28 @@ def test_an_absolute_link_starts_again_at_the_root(tmp_path: Path) -> None:
 def test_dots_do_not_leave_the_root(tmp_path: Path) -> None:
     (tmp_path / "inside").touch()
     assert walk(str(tmp_path), "/../../inside").found
+
+
+@pytest.mark.parametrize("path", ["self/exe", "thread-self", "1/root/etc", "self/nosuch"])
+def test_a_way_through_the_proc_of_a_container_is_not_ours_to_go(tmp_path: Path, path: str) -> None:
+    (tmp_path / "link").symlink_to(f"/proc/{path}")
+    root = "/proc/self/root"
+    assert walk(root, f"/proc/{path}").errno == NOT_OURS
+    assert walk(root, f"{tmp_path}/link").errno == NOT_OURS
+    assert walk("", f"{tmp_path}/link").errno != NOT_OURS
+    assert walk(root, "/proc/uptime").found
+    assert walk(root, "/proc/nosuch").missing
+
+
+def test_a_directory_proc_without_processes_is_walked(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    assert walk(str(tmp_path), "/proc/self/exe").missing
+
+
+def test_a_file_on_the_way_is_not_what_the_way_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert not walk(str(tmp_path), "/file/x").is_file()
+    assert walk(str(tmp_path), "/file").is_file()
 
 
 def test_a_broken_link_is_to_blame_for_what_it_names(tmp_path: Path) -> None:

@@ -129,8 +129,10 @@ def bind_of_another_kind(interview: Interview) -> Verdict:
     if not root:
         return Unknown(f"what the container has at {target} cannot be seen")
     inside = walk(root + ROOT, target)
-    if not inside.found:
+    if inside.missing:
         return Excluded(f"the container has nothing at {target}")
+    if not inside.found:
+        return Unknown(f"the way to {target} in the container: {inside.end()}")
     if inside.is_directory() == place.is_directory():
         return Excluded(f"{place.path} and {target} are of one kind")
     kinds = ("directory", "file") if inside.is_directory() else ("file", "directory")

@@ -8,7 +8,7 @@ from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.inside import host_path, writable
-from minictr.diagnosis.probes.walk import Walk, walk
+from minictr.diagnosis.probes.walk import NOT_OURS, Walk, walk
 from minictr.diagnosis.probes.ways import closed, reaches, ways
 from minictr.diagnosis.rights import let_through, rights
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
@@ -43,8 +43,10 @@ def no_working_directory(interview: Interview) -> Verdict:
     if not root:
         return Unknown("the container's directories cannot be seen")
     place = walk(root, path)
+    if place.found:
+        return Excluded(f"{path} leads somewhere in the container")
     if not place.missing:
-        return Excluded(f"{path} leads somewhere in the container") if place.found else None
+        return Unknown(f"the way to {path} in the container: {place.end()}")
     here = walk("", path)
     on_host = here.found and here.is_directory()
     seen = f"in the container {place.end()}"
@@ -79,6 +81,8 @@ def a_file(interview: Interview) -> Verdict:
     """
     for way in ways(interview):
         place = way.place
+        if place.errno == NOT_OURS:
+            return _no_directory(interview, place)
         if not place.found or place.is_directory():
             return Excluded(f"{place.path} is a directory" if place.found else place.end())
         above = place.reached.rpartition("/")[0] or "/"
@@ -131,6 +135,15 @@ def closed_directory(interview: Interview) -> Verdict:
             fix_administrator=let_through(host.user, outside) if outside else "",
         )
     return Unknown("the container's directories cannot be seen")
+
+
+def _no_directory(interview: Interview, place: Walk) -> Proof:
+    """What the errno says alone, of a way that nobody else can go."""
+    return Proof(
+        f"{place.path} is no directory for the command, or leads through what is none",
+        (f"chdir({place.path}): ENOTDIR", f"in the container {place.end()}"),
+        fix_user=again(interview.request, without=("--pwd", "--cwd")),
+    )
 
 
 def _reach(interview: Interview, path: str, place: Walk, on_host: bool) -> str:

@@ -10,7 +10,7 @@ from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.command import absolute, candidates, directory, searched
 from minictr.diagnosis.probes.hidden import hidden, uncovered
 from minictr.diagnosis.probes.program import chain
-from minictr.diagnosis.probes.walk import Walk, walk
+from minictr.diagnosis.probes.walk import NOT_OURS, Walk, walk
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.image.refusals import printable
 
@@ -47,8 +47,12 @@ def dangling(interview: Interview) -> Verdict:
     root = interview.container()
     if not root:
         return Unknown("the container's files cannot be seen")
-    tried = [place for place in candidates(interview, root) if place.missing]
+    tried = candidates(interview, root)
+    unseen = next((place for place in tried if place.errno == NOT_OURS), None)
+    tried = [place for place in tried if place.missing]
     wrong = next((place for place in tried if place.link and _leads_there(root, place)), None)
+    if wrong is None and unseen:
+        return Unknown(f"in the container {unseen.end()}")
     if wrong is None:
         return Excluded("no symbolic link on the way to the command is broken")
     fix = f"Correct {printable(wrong.link)} in the image, or add {printable(wrong.target)} to it."

@@ -131,8 +131,10 @@ def relative(interview: Interview) -> Verdict:
         return Excluded(f"{script.real} names {script.wants or 'nothing'}")
     where = directory(interview)
     place = walk(interview.container(), seen_from(where, script.wants))
-    if not place.missing:
+    if place.found:
         return Excluded(f"{place.path} is in the container")
+    if not place.missing:
+        return Unknown(f"the way to {place.path} in the container: {place.end()}")
     outside = host_path(interview, script.real)
     path = usual_place(interview, script.wants.rstrip("\r"))
     shown = printable(script.real)

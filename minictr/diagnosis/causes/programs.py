@@ -12,7 +12,7 @@ from minictr.diagnosis.probes.inside import host_path
 from minictr.diagnosis.probes.program import Program, runs_here, seen_from
 from minictr.diagnosis.probes.surroundings import distribution
 from minictr.diagnosis.probes.walk import walk
-from minictr.diagnosis.values import Excluded, Proof, Verdict
+from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.host import read_fact
 from minictr.image.refusals import printable, quoted
 from minictr.image.tree import resolve
@@ -101,8 +101,10 @@ def interpreter_missing(interview: Interview) -> Verdict:
     place = walk(interview.container(), seen_from(directory(interview), script.wants))
     if not script.wants.startswith("/"):
         return Excluded(f"{script.wants!r} is no absolute path")
-    if script.wants.endswith("\r") or not place.missing:
+    if script.wants.endswith("\r") or place.found:
         return Excluded(f"{script.wants!r} is not what is missing")
+    if not place.missing:
+        return Unknown(f"the way to {script.wants} in the container: {place.end()}")
     return Proof(
         f"{script.wants}, the interpreter of the script {script.real}, is missing",
         (f"{script.real} begins with #!{script.wants}", f"in the container {place.end()}"),
@@ -144,8 +146,10 @@ def loader_missing(interview: Interview) -> Verdict:
         return Excluded(f"{program.real} is for {program.built_for}, and an emulator runs it")
     where = interview.once(directory, interview)
     place = walk(interview.container(), seen_from(where, program.wants))
-    if not place.missing:
+    if place.found:
         return Excluded(f"{program.wants} is in the container")
+    if not place.missing:
+        return Unknown(f"the way to {program.wants} in the container: {place.end()}")
     return Proof(
         f"{program.wants}, the ELF interpreter of {program.real}, is missing",
         (f"PT_INTERP of {program.real} is {program.wants}", f"in the container {place.end()}"),

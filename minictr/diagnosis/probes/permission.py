@@ -49,8 +49,15 @@ def first_denied(interview: Interview) -> Denied | Excluded | Unknown | None:
         return None
     if not interview.container():
         return Unknown("the container's files cannot be seen")
-    found = interview.once(denied, interview)
-    return found or Excluded("the payload may execute every file that execve(2) opens")
+    found, root = interview.once(denied, interview), interview.container()
+    if found:
+        return found
+    places = [walk(root, path) for _, _, path in _files(interview, root)]
+    unseen = next((one for one in places if not (one.found or one.missing)), None)
+    if unseen:
+        return Unknown(f"the way to {unseen.path} in the container: {unseen.end()}")
+    names = " and ".join(dict.fromkeys(one.reached for one in places if one.found))
+    return Excluded(f"the payload may execute {names or 'what is there: nothing'}")
 
 
 def denied(interview: Interview) -> Denied | None:

@@ -9,13 +9,17 @@ import stat
 from minictr.value import Value
 
 MAXSYMLINKS = 40  # include/linux/namei.h
+NOT_OURS = -1  # stands for an errno: only the processes in there can go on
+_PROC_ROOT_INO = 1  # include/linux/proc_ns.h
 
 
 class Walk(Value):
     """How far a path leads.
 
     path    what was asked for
-    errno   0 where it leads somewhere; else ENOENT, ENOTDIR, EACCES, ELOOP, ... as for stat(2)
+    errno   0 where it leads somewhere; else ENOENT, ENOTDIR, EACCES, ELOOP, ... as for stat(2);
+            NOT_OURS where a container's proc shows each of its processes something else, and us
+            nothing: no absence follows from that
     reached without symbolic links, below the root: what was found, or the directory in which
             the walk ended
     name    the component that is missing there, "" where nothing is
@@ -43,7 +47,7 @@ class Walk(Value):
         return self.found and self.status is not None and stat.S_ISDIR(self.status.st_mode)
 
     def is_file(self) -> bool:
-        return self.status is not None and stat.S_ISREG(self.status.st_mode)
+        return self.found and self.status is not None and stat.S_ISREG(self.status.st_mode)
 
     def is_program(self) -> bool:
         """A file that somebody may execute."""
@@ -57,6 +61,8 @@ class Walk(Value):
             return f"{place} has no entry {self.name}{by}"
         if self.errno == errno.ENOTDIR:
             return f"{place} is not a directory{by}"
+        if self.errno == NOT_OURS:
+            return f"{place}/{self.name} leads on for the container's own processes alone{by}"
         return f"{place}: {errno.errorcode.get(self.errno, self.errno)}{by}"
 
 
@@ -75,7 +81,7 @@ def walk(root: str, path: str) -> Walk:
             del reached[-1 if name == ".." else len(reached) :]
             continue
         here = "/".join(("", *reached, name))
-        mode, target, number = _look(root + here)
+        mode, target, number = _look(root, here, bool(pending))
         if number:
             return _ended(root, path, reached, name, link, number)
         if not stat.S_ISLNK(mode):
@@ -91,8 +97,26 @@ def walk(root: str, path: str) -> Walk:
     return Walk(path, 0, place, "", *link, posix.stat(root + place))
 
 
-def _look(path: str) -> tuple[int, str, int]:
-    """(st_mode, what a symbolic link says, errno) of the path itself."""
+def _of_each_process(path: str, more: bool) -> bool:
+    """Whether this is an entry of a proc that leads each process elsewhere, or on to such ones.
+
+    more   the way goes on behind it
+    """
+    directory, _, name = path.rpartition("/")
+    if name not in ("self", "thread-self") and not (more and name.isdecimal()):
+        return False
+    try:
+        links = [posix.lstat(f"{directory}/{one}").st_mode for one in ("self", "thread-self")]
+        return posix.stat(directory).st_ino == _PROC_ROOT_INO and all(map(stat.S_ISLNK, links))
+    except OSError:
+        return False
+
+
+def _look(root: str, path: str, more: bool) -> tuple[int, str, int]:
+    """(st_mode, what a symbolic link says, errno) of the path itself; `more` comes after it."""
+    if root and _of_each_process(root + path, more):
+        return 0, "", NOT_OURS
+    path = root + path
     try:
         mode = posix.lstat(path).st_mode
         return mode, posix.readlink(path) if stat.S_ISLNK(mode) else "", 0

@@ -9,6 +9,7 @@ TALKER = """#!/bin/sh
 head -c 1000000 /dev/zero | tr "\\0" x; exit 1"""
 REPLACED = f"""printf '%s\\n' '{TALKER}' >"$DIRECTORY/newuidmap"
     chmod 4755 "$DIRECTORY/newuidmap"; mount --bind "$DIRECTORY/newuidmap" /usr/bin/newuidmap"""
+GREET = """printf '#!{}\\n' >"$IMAGE/bin/greet"; chmod +x "$IMAGE/bin/greet\""""
 
 CASES = [
     Case(
@@ -43,5 +44,46 @@ CASES = [
         proof=("EPERM: read_host in host.py", "PermissionError"),
         repaired='minictr exec "$IMAGE" true',
         near='filtered --refuse faccessat2 -- minictr exec "$SIF" true',
+    ),
+    # What a container's /proc/self leads to is seen by its own processes alone.
+    Case(
+        "MC0000",
+        name="command-by-proc",
+        script='minictr exec "$IMAGE" /proc/self/root/bin/nosuch',
+        proof=(),
+        repaired='minictr exec "$IMAGE" /proc/self/root/bin/true',
+        near='minictr exec "$IMAGE" /proc/nosuch',
+        instead="MC0604",
+        status=127,
+    ),
+    Case(
+        "MC0000",
+        name="link-by-proc",
+        script='ln -s /proc/self/nosuch "$IMAGE/bin/greet"; minictr exec "$IMAGE" greet',
+        proof=(),
+        repaired='minictr exec "$IMAGE" true',
+        near='ln -s /proc/nosuch "$IMAGE/bin/greet"; minictr exec "$IMAGE" greet',
+        instead="MC0601",
+        status=127,
+    ),
+    Case(
+        "MC0000",
+        name="interpreter-by-proc",
+        script=f"""{GREET.format("/proc/self/root/bin/nosuch")}; minictr exec "$IMAGE" greet""",
+        proof=(),
+        repaired=f"""{GREET.format("/proc/self/root/bin/sh")}; minictr exec "$IMAGE" greet""",
+        near=f"""{GREET.format("/proc/nosuch")}; minictr exec "$IMAGE" greet""",
+        instead="MC0608",
+        status=127,
+    ),
+    Case(
+        "MC0437",
+        name="by-proc",
+        script='minictr exec --pwd /dev/fd/0 "$IMAGE" true',
+        proof=("/dev/fd/0 is no directory", "chdir(/dev/fd/0): ENOTDIR"),
+        fix=("minictr exec ",),
+        repaired='eval "$USER_FIX"',
+        near='minictr exec --pwd /proc/self/nosuch "$IMAGE" true',
+        instead="MC0000",
     ),
 ]
