@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skipping import require
 
+from minictr.diagnosis.causes.libraries import sought_by_env
 from minictr.diagnosis.probes.libraries import Lacking, first_lacking, read_dynamic
 from minictr.diagnosis.probes.program import chain, memory_of
 from minictr.runtime.execute import measure
@@ -179,3 +180,21 @@ def test_the_kernel_takes_what_measures_the_limit_and_no_byte_more(tmp_path: Pat
     spare = 131072 - measure("/bin/true", ("/bin/true",), {**variables, "B": ""})[0]
     assert not starts(spare + 200)
     assert starts(spare - 200)
+
+
+@pytest.mark.parametrize(
+    ("argument", "name"),
+    [("language", "language"), ("language -e", "language -e"), ("-S language -e", "language"),
+     ("-S 'a language' -e", "a language"), ("-S A=b language", "language")],
+)  # fmt: skip
+def test_what_env_looks_for_is_read_from_the_line(argument: str, name: str) -> None:
+    assert sought_by_env(argument) == name
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["-S ${X}p0", "-S p0\\_x", "-S p0\\c", "-S ${HOME}/../bin/p0", "-S p0#", "-S 'p0",
+     "-S PATH=/srv p0", "-i p0", "A=b p0"],
+)  # fmt: skip
+def test_of_what_env_reads_by_rules_of_its_own_nothing_is_said(argument: str) -> None:
+    assert sought_by_env(argument) == ""

@@ -132,7 +132,7 @@ def not_for_env(interview: Interview) -> Verdict:
     script = programs[0]
     if script.kind != "script" or script.wants.rpartition("/")[2] != "env" or not script.argument:
         return Excluded(f"{script.real} is no script for env")
-    name = _name(script.argument)
+    name = sought_by_env(script.argument)
     path = str(interview.failure.arguments[1])
     if not name or _has(interview, name, path):
         return Excluded(f"the container has {name or 'no name to look for'}")
@@ -179,16 +179,21 @@ def _lacking(interview: Interview) -> Lacking | Unknown | Excluded | None:
     return found or Excluded(f"every library that {last.real} needs is there")
 
 
-def _name(argument: str) -> str:
-    """What env is to execute: "" where its options leave that open."""
+def sought_by_env(argument: str) -> str:
+    """What env looks for, by all that a #! line has behind it; "" where that is left open.
+
+    -S splits it by rules of its own, which are those of a shell where no word has an escape, a
+    variable or a comment: env(1), "-S/--split-string syntax". A PATH that it sets counts at once.
+    """
     if not argument.startswith("-S"):
         return "" if argument.startswith("-") or "=" in argument.split()[0] else argument
     try:
-        words = shlex.split(argument[2:])
+        words = [] if set("\\$#") & set(argument) else shlex.split(argument[2:])
     except ValueError:  # a quotation that does not end
         return ""
     left = [word for word in words if "=" not in word]
-    return left[0] if left and not left[0].startswith("-") else ""
+    open_end = any(word.startswith("PATH=") for word in words)
+    return left[0] if left and not open_end and not left[0].startswith("-") else ""
 
 
 def _has(interview: Interview, name: str, path: str) -> bool:
