@@ -103,10 +103,7 @@ def _unfit(
     if spot.inside == "/":
         if not place.asked:
             return "the image has a symbolic link to its root there"
-        cause = f"{place.target} leads to the root of the container, which cannot be a mount point"
-        fix = "Choose another target, or take the symbolic link out of the image."
-        proof = f"the image's symbolic links lead from {place.target} to /"
-        raise Refusal("MC0442", cause, proof, fix)
+        raise _leads_to_the_root(place.target)
     taken = any(outer.asked and inside == spot.inside for outer, inside in mounted)
     if taken and (place.asked or isinstance(place.step, BindFile)):
         return "an earlier bind is there"
@@ -116,6 +113,16 @@ def _unfit(
             return ""
         return f"what is mounted on {spot.outer.target} has no such {place.kind}"
     return _unfit_for_image(place, spot, tree.root + spot.inside, writable)
+
+
+def _leads_to_the_root(target: str) -> Refusal:
+    from posixpath import normpath
+
+    cause = f"{target} leads to the root of the container, which cannot be a mount point"
+    if normpath(target).strip("/"):
+        fix = "Choose another target, or take the symbolic link out of the image."
+        return Refusal("MC0442", cause, f"the image's symbolic links lead from {target} to /", fix)
+    return Refusal("MC0442", cause, f"the .. in {target} lead to /", "Choose another target.")
 
 
 def _unfit_for_image(place: Place, spot: Spot, path: str, writable: bool) -> str:

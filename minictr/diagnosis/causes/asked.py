@@ -41,13 +41,13 @@ _STORIES: dict[str, Told] = {
     ),
     "MC0442": (
         "a mount point leads to the root of the container",
-        "In the image the target is a symbolic link which ends at /, and a bind there would cover "
-        "all of the container.",
+        "In the image the target is a symbolic link which ends at /, or `..` in it lead there, and "
+        "a bind there would cover all of the container.",
         'ln -s / "$IMAGE/data"\nminictr exec --bind "$DIRECTORY:/data" "$IMAGE" true',
         "choose another target.",
         NOTHING,
         "the source of the bind.",
-        "symlink(7).",
+        "symlink(7); path_resolution(7).",
     ),
     "MC0443": (
         "the directory of --workdir cannot be reached",

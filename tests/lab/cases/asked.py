@@ -61,6 +61,18 @@ CASES = [
         near='ln -s /bin/.. "$IMAGE/data"; minictr exec --bind "$DIRECTORY:/data/in" "$IMAGE" true',
     ),
     Case(
+        "MC0442",
+        name="dots",
+        script='minictr exec --bind "$DIRECTORY:/data/../.." "$IMAGE" true',
+        proof=("the .. in /data/../.. lead to /",),
+        fix=("Choose another target.",),
+        repaired='minictr exec --bind "$DIRECTORY:/data/../other" "$IMAGE" true',
+        # The .. alone would lead to /usr: the link is what leads to the root.
+        near="""mkdir "$IMAGE/usr"; ln -s /bin "$IMAGE/usr/link"
+            minictr exec --bind "$DIRECTORY:/usr/link/.." "$IMAGE" true 2>"$DIRECTORY/said"
+            grep -q "symbolic links lead from /usr/link/.. to /" "$DIRECTORY/said" """,
+    ),
+    Case(
         "MC0443",
         proof=("stat({directory}/work): No such file",),
         fix=("mkdir -p {directory}/work",),
