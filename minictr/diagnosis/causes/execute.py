@@ -50,7 +50,7 @@ def dangling(interview: Interview) -> Verdict:
     tried = candidates(interview, root)
     unseen = next((place for place in tried if place.errno == NOT_OURS), None)
     tried = [place for place in tried if place.missing]
-    wrong = next((place for place in tried if place.link and _leads_there(root, place)), None)
+    wrong = next((place for place in tried if place.link and _is_broken(root, place)), None)
     if wrong is None and unseen:
         return Unknown(f"in the container {unseen.end()}")
     if wrong is None:
@@ -167,7 +167,8 @@ def not_bound(interview: Interview) -> Verdict:
     errnos=(errno.ENOENT, errno.ENOTDIR),
 )
 def path_missing(interview: Interview) -> Verdict:
-    """The command was given by a path, and neither the container nor the host has a file there.
+    """The command was given by a path, and neither the container nor the host has a file there; or
+    the path goes on behind a file, as with a slash at its end.
 
     Reproduction (an ordinary user):
 
@@ -185,6 +186,8 @@ def path_missing(interview: Interview) -> Verdict:
     place = _missing_path(interview)
     if place is None or isinstance(place, Unknown | Excluded):
         return place
+    if place.errno == errno.ENOTDIR:
+        return _behind_a_file(interview, place)
     seen = [f"in the container {place.end()}", _for_a_text(interview)]
     if walk("", place.path).is_file():
         seen.append(f"the host has {place.path}; what runs inside is the container's own")
@@ -200,9 +203,23 @@ def path_missing(interview: Interview) -> Verdict:
     )
 
 
-def _leads_there(root: str, place: Walk) -> bool:
-    """Whether the broken link is the command itself and not a directory of PATH."""
-    return walk(root, place.path.rpartition("/")[0]).found
+def _is_broken(root: str, place: Walk) -> bool:
+    """Whether the link leads nowhere, and is the command itself and not a directory of PATH."""
+    directory = place.path.rpartition("/")[0]
+    return not walk(root, place.link).found and walk(root, directory).found
+
+
+def _behind_a_file(interview: Interview, place: Walk) -> Proof:
+    """The path goes on where a file is, be it with a slash alone."""
+    request, path = interview.request, place.path.rstrip("/")
+    fix = f"Correct the path: {printable(place.reached)} is a file."
+    if walk(interview.container(), path).is_program():
+        fix = again(request, command=(path, *request.command[1:]))
+    return Proof(
+        f"{place.path} goes on behind {place.reached}, which is a file and no directory",
+        (f"in the container {place.end()}",),
+        fix_user=fix,
+    )
 
 
 def _missing_path(interview: Interview) -> Walk | Unknown | Excluded | None:
