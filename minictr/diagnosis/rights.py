@@ -45,10 +45,11 @@ def group_name(gid: int) -> str:
         return str(gid)
 
 
-def let_through(user: str, directory: str) -> str:
-    """The command that lets a user search a directory of the host, and takes nothing away.
+def let_through(user: str, path: str) -> str:
+    """The command that lets a user search a directory of the host, or execute a file of it.
 
-    An entry of the user's own replaces what the group or everybody else may do: acl(5).
+    It takes nothing away: an entry of the user's own replaces what the group or everybody else may
+    do, acl(5).
     """
-    letters = "rx" if posix.access(directory, posix.R_OK) else "x"
-    return f"setfacl -m u:{quoted(user)}:{letters} {quoted(directory)}"
+    letters = "rx" if posix.access(path, posix.R_OK) else "x"
+    return f"setfacl -m u:{quoted(user)}:{letters} {quoted(path)}"

@@ -49,17 +49,31 @@ def denied(path: str, component: str, right: int) -> Refusal:
         letter = "rx"  # what is listed is looked into next
     owner = status.st_uid == posix.geteuid()
     command = f"chmod {'u' if owner else 'a'}+{letter} {quoted(component)}"
+    if not owner and has_list(component):
+        command = f"setfacl -m u:{posix.geteuid()}:{letter} {quoted(component)}"
     return refuse(
         "denied",
         path,
         f"{printable(component)}: mode {stat.S_IMODE(status.st_mode):04o}, "
         f"owner {_name(status.st_uid)}, group {status.st_gid}; "
-        f"this process: uid {posix.geteuid()}, gid {posix.getegid()}",
+        f"this process: uid {posix.geteuid()}, gid {posix.getegid()}"
+        f"{'; it has an access control list' if has_list(component) else ''}",
         use="read" if right == posix.R_OK else "reached",
         component=printable(component),
         right=word,
         remedy=command if owner else f"Have its owner run `{command}`.",
     )
+
+
+def has_list(path: str) -> bool:
+    """Whether it has an access control list: an entry of the caller's own, which chmod(1) leaves.
+
+    acl(5), "Access check algorithm": such an entry counts before those of group and others.
+    """
+    try:
+        return bool(posix.getxattr(path, "system.posix_acl_access"))
+    except OSError:  # ENODATA, or ENOTSUP of a file system without lists
+        return False
 
 
 def _walk(path: str) -> Refusal | None:

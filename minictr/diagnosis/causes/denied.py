@@ -9,7 +9,7 @@ from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.command import programs
-from minictr.diagnosis.probes.inside import host_path
+from minictr.diagnosis.probes.inside import granted, host_path
 from minictr.diagnosis.probes.permission import Denied, first_denied, whose
 from minictr.diagnosis.probes.program import Program
 from minictr.diagnosis.rights import let_through
@@ -184,10 +184,12 @@ def _needed_denied(interview: Interview, role: str) -> Verdict:
     what = "a directory" if found.why == "directory" else "not executable"
     called = "interpreter" if role == "interpreter" else "ELF interpreter"
     asking = _asking(interview, found) or first
+    of_list = granted(interview, name, found.status) if found.why == "mode" else ""
     return Proof(
         f"{name}, the {called} of {whose_is_it} {asking.real}, is {what}",
         (found.by, f"stat({name}) in the container: {found.owner()}"),
-        fix_user=_made_executable(interview, found, asking),
+        fix_user="" if of_list else _made_executable(interview, found, asking),
+        fix_administrator=of_list,
     )
 
 

@@ -8,7 +8,7 @@ import stat
 from minictr.diagnosis.again import again, listing
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.probes.inside import host_path
+from minictr.diagnosis.probes.inside import granted, host_path
 from minictr.diagnosis.probes.permission import Denied, first_denied
 from minictr.diagnosis.probes.program import read_program
 from minictr.diagnosis.probes.walk import Walk, walk
@@ -85,6 +85,7 @@ def not_executable(interview: Interview) -> Verdict:
         f"{place.reached} is not executable by {interview.host.user}",
         (f"stat({place.reached}) in the container: {found.owner()}",),
         fix_user=_make_executable(interview, interview.container(), place),
+        fix_administrator=granted(interview, place.reached, found.status),
     )
 
 
@@ -99,5 +100,7 @@ def _make_executable(interview: Interview, root: str, place: Walk) -> str:
     if interpreter and interpreter.found and stat.S_IMODE(place.status.st_mode) & 0o444:
         arguments = (program.wants, place.reached, *interview.request.command[1:])
         lines.append(again(interview.request, command=arguments))
+    if granted(interview, place.reached, place.status):
+        return "\n".join(lines)
     built = f"Set the mode of {printable(place.reached)} where the image is built."
     return "\n".join(lines) or built

@@ -6,6 +6,8 @@ import posix
 import stat
 
 from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.rights import let_through
+from minictr.image.lookup import has_list
 from minictr.image.tree import may
 from minictr.runtime.mounts import Bind, BindFile
 from minictr.runtime.places import below
@@ -37,6 +39,17 @@ def of_the_image(interview: Interview, path: str) -> bool:
     """Whether a path of the container is the image's own, and not on a mount of the launch's."""
     targets = [str(step.__dict__.get("target", "")) for step in interview.plan.build]
     return not any(target and below(path, target) for target in targets)
+
+
+def granted(interview: Interview, path: str, status: posix.stat_result) -> str:
+    """The command by which the owner of what is there lets this user execute it.
+
+    "" where its mode can be set instead, or it is not the host's.
+    """
+    outside = host_path(interview, path)
+    if not outside or status.st_uid == interview.host.uid or not has_list(outside):
+        return ""
+    return let_through(interview.host.user, outside)
 
 
 def _covers(step: object, path: str) -> bool:

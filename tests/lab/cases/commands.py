@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from lab.bench import Case
+from lab.cases.common import AS_USER
+
+# Everybody may execute it but the user, by an entry of its own.
+LISTED = """mkdir "$IMAGE/other"; cp "$IMAGE/bin/busybox" "$IMAGE/other/true"
+    chown root "$IMAGE/other/true"
+    setfacl -m "u:$USER:r" "$IMAGE/other/true\""""
+OTHER = f'{AS_USER} minictr exec "$IMAGE" /other/true'
 
 CASES = [
     Case(
@@ -180,5 +187,16 @@ CASES = [
         near="""printf '#!/interpreter\\n' >"$IMAGE/bin/greet"; chmod 0755 "$IMAGE/bin/greet"
             echo text >"$IMAGE/interpreter"; minictr exec "$IMAGE" greet""",
         instead="MC0621",
+    ),
+    Case(
+        "MC0606",
+        name="list",
+        as_root=True,
+        status=126,
+        script=f"{LISTED}; {OTHER}",
+        proof=("/other/true is not executable by {user}", "mode 0755"),
+        fix=("setfacl -m u:{user}:rx {image}/other/true",),
+        repaired=f'{LISTED}; eval "$ADMINISTRATOR_FIX"; {OTHER}',
+        near=f'{LISTED}; setfacl -b "$IMAGE/other/true"; {OTHER}',
     ),
 ]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from lab.bench import Case
+from lab.cases.common import AS_USER
 
 RUN = 'minictr exec "$DIRECTORY/image.sif" true'
 GOOD = 'cp "$SIF" "$DIRECTORY/image.sif"'
 AGAIN = f"{GOOD}; {RUN}"
+# Everybody may read it but the user, by an entry of its own.
+LISTED = f"""{GOOD}; chown root "$DIRECTORY/image.sif"; chmod 0644 "$DIRECTORY/image.sif"
+    setfacl -m "u:$USER:-" """
 
 
 def poked(offset: int, text: str) -> str:
@@ -34,6 +38,18 @@ CASES = [
         fix=("chmod u+r {directory}/image.sif",),
         repaired=f'{GOOD} && chmod 0 "$DIRECTORY/image.sif" && eval "$USER_FIX"; {RUN}',
         near=f'{GOOD} && chmod 0400 "$DIRECTORY/image.sif"; {RUN}',
+    ),
+    Case(
+        "MC0102",
+        name="list",
+        as_root=True,
+        script=f'{LISTED} "$DIRECTORY/image.sif"; {AS_USER} {RUN}',
+        proof=("mode 0644", "it has an access control list"),
+        fix=("setfacl -m u:{uid}:r {directory}/image.sif",),
+        repaired=f"""{LISTED} "$DIRECTORY/image.sif"
+            setfacl -m "u:$USER:r" "$DIRECTORY/image.sif"; {AS_USER} {RUN}""",
+        near=f"""{LISTED} "$DIRECTORY/image.sif"; setfacl -b "$DIRECTORY/image.sif"
+            {AS_USER} {RUN}""",
     ),
     Case(
         "MC0103",
