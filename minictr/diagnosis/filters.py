@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.ancestry import Ancestor, free_ancestor
 from minictr.diagnosis.probes.surroundings import container_engine, systemd_unit
+from minictr.host import Host
 
 
 def filters_seen(chain: tuple[Ancestor, ...]) -> tuple[str, ...]:
@@ -28,7 +28,7 @@ def from_outside(chain: tuple[Ancestor, ...]) -> tuple[str, ...]:
     return (f"Start minictr from {free}{through}: that process has not got the filter.",)
 
 
-def loosened(interview: Interview, chain: tuple[Ancestor, ...], needed: str, setting: str) -> str:
+def loosened(host: Host, chain: tuple[Ancestor, ...], needed: str, setting: str) -> str:
     """What the administrator does: start the filter's owner with a filter that passes the calls.
 
     needed   the calls
@@ -37,7 +37,7 @@ def loosened(interview: Interview, chain: tuple[Ancestor, ...], needed: str, set
     profile = f"a seccomp profile that allows {needed}"
     if not chain or free_ancestor(chain, "filters"):
         return f"Start what loads the filter with {profile}."
-    engine, unit = container_engine(interview.host), systemd_unit(interview.host)
+    engine, unit = container_engine(host), systemd_unit(host)
     if unit and not engine:
         return f"systemctl edit {unit}\nPut {setting} below [Service] there, then restart {unit}."
     option = " (--security-opt seccomp=PROFILE.json)" if engine in ("docker", "podman") else ""

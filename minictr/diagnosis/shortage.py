@@ -1,10 +1,11 @@
-"""Finds the limit of this process behind an error that was met before any step of a launch."""
+"""Finds the limit or filter behind an error that was met before any step of a launch."""
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
 
+from minictr.diagnosis.causes.confinement import locking_refused
 from minictr.diagnosis.causes.descriptors import descriptors_used_up
 from minictr.diagnosis.causes.fork import group_used_up, processes_used_up
 from minictr.diagnosis.causes.sizes import files_limited, memory_used_up
@@ -29,11 +30,12 @@ _OF_WORDS = {
     "Out of memory": ("memory",),
     "Too many open files": ("descriptors",),
     "ended by signal 25": ("files",),
+    "flock(a new memfd)": ("locks",),
 }
 
 
 def limit_behind(error: BaseException) -> tuple[str, Proof] | None:
-    """(code, proof) of the limit that is reached and gives such an error; None for none."""
+    """(code, proof) of the limit or filter that gives such an error; None for none."""
     chain = ancestry()
     for resource in _resources(error):
         for code, verdict in _verdicts(resource, chain):
@@ -52,21 +54,31 @@ def _verdicts(resource: str, chain: tuple[Ancestor, ...]) -> Iterator[tuple[str,
         yield "MC0705", memory_used_up(chain)
     if resource == "files":
         yield "MC0412", files_limited(chain)
+    if resource == "locks":
+        yield "MC0506", locking_refused(chain)
 
 
 def _resources(error: BaseException | None) -> list[str]:
     """What may have run out, by the error and by those that led to it."""
     found: list[str] = []
-    while error:
-        words = str(error)
-        if isinstance(error, Refusal):
-            words = f"{error.cause} {error.proof}"
-        if isinstance(error, MemoryError):
+    for one in _led_to(error):
+        words = str(one)
+        if isinstance(one, Refusal):
+            words = f"{one.cause} {one.proof}"
+        if isinstance(one, MemoryError):
             found.append("memory")
-        if isinstance(error, OSError):
-            found += _OF_ERRNO.get(error.errno or 0, ())
+        if isinstance(one, OSError):
+            found += _OF_ERRNO.get(one.errno or 0, ())
         for part, resources in _OF_WORDS.items():
             if part in words:
                 found += resources
-        error = error.__cause__ or error.__context__
     return list(dict.fromkeys(found))
+
+
+def _led_to(error: BaseException | None) -> list[BaseException]:
+    """The error and those that led to it, each once: `raise error from error` makes a ring."""
+    chain: list[BaseException] = []
+    while error and not any(error is seen for seen in chain):
+        chain.append(error)
+        error = error.__cause__ or error.__context__
+    return chain

@@ -16,6 +16,7 @@ COUNTER = itertools.count()
 
 # What flock(2) answers where the file system or its lock server has no locks.
 WITHOUT_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+ELSEWHERE = "export MINICTR_CACHEDIR=/var/tmp/minictr-{}, or another local directory"
 
 
 @contextlib.contextmanager
@@ -55,13 +56,13 @@ def acquire(cache: str, key: str, operation: int) -> int:
             fcntl.flock(lock, operation)
             if os.fstat(lock).st_ino == os.stat(path).st_ino:
                 return lock
-        except BlockingIOError:
-            os.close(lock)
-            return -1
         except FileNotFoundError:
             pass
         except OSError as error:
             os.close(lock)
+            # A filter may say EWOULDBLOCK, too, of a lock that nobody has.
+            if error.errno == errno.EWOULDBLOCK and operation & fcntl.LOCK_NB and not unlockable():
+                return -1
             raise without_locks(cache, error) from error
         os.close(lock)
 
@@ -73,16 +74,37 @@ def release(cache: str, key: str, lock: int) -> None:
     os.close(lock)
 
 
-def without_locks(cache: str, error: OSError) -> Refusal | OSError:
-    """The refusal for a file system without flock(2); any other error stays as it is."""
-    if error.errno not in WITHOUT_LOCKS:
-        return error
-    return Refusal(
-        "MC0000",
-        f"the file system of the cache directory {cache} has no locks",
-        f"flock({cache}/locks): {errno.errorcode[error.errno]} ({os.strerror(error.errno)})",
-        f"export MINICTR_CACHEDIR=/var/tmp/minictr-{os.geteuid()}, or another local directory",
-    )
+def without_locks(cache: str, error: OSError) -> Refusal:
+    """The refusal for a flock(2) that failed: of the file system, or of every file there is."""
+    number = error.errno or 0
+    proof = f"flock({cache}/locks): {errno.errorcode.get(number, number)} ({os.strerror(number)})"
+    if everywhere := unlockable():
+        name = errno.errorcode.get(everywhere, everywhere)
+        proof += f"\nflock(a new memfd), which nobody else has: {name}"
+        return Refusal("MC0000", f"the cache directory {cache} cannot be locked", proof)
+    if number not in WITHOUT_LOCKS:
+        return Refusal("MC0000", f"the cache directory {cache} cannot be locked", proof)
+    cause = f"the file system of the cache directory {cache} has no locks"
+    return Refusal("MC0000", cause, proof, ELSEWHERE.format(os.geteuid()))
+
+
+def unlockable() -> int:
+    """The errno with which flock(2) fails on a file that nobody else can have; 0 where it works.
+
+    The file is of the kernel's own memory, memfd_create(2), where every kernel has locks: what
+    fails there is refused by something other than a file system.
+    """
+    try:
+        descriptor = os.memfd_create("unlocked")
+    except OSError:  # which tells nothing of locks
+        return 0
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno or 0
+    finally:
+        os.close(descriptor)
+    return 0
 
 
 def temporary_name(cache: str, key: str) -> str:

@@ -8,7 +8,7 @@ import posix
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.filters import filters_seen, from_outside, loosened
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.probes.ancestry import ancestry
+from minictr.diagnosis.probes.ancestry import Ancestor, ancestry
 from minictr.diagnosis.probes.privilege_calls import (
     CALLS,
     answered,
@@ -18,6 +18,8 @@ from minictr.diagnosis.probes.privilege_calls import (
 )
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.diagnosis.words import errno_name
+from minictr.host import read_host
+from minictr.image.locks import unlockable
 
 _SIGSYS = 31
 _ALL = 32768  # kernel/seccomp.c, MAX_INSNS_PER_PATH
@@ -46,10 +48,12 @@ def giving_up_refused(interview: Interview) -> Verdict:
     capset(2), setpgid(2), socketpair(2) or setsockopt(2) itself. These calls take privileges away,
     name a process or make the socket by which the launcher hears of the container, and the kernel
     refuses them to nobody here. A container that kept its privileges is none, and of one that
-    cannot be heard nobody knows whether it is: the launch ends.
+    cannot be heard nobody knows whether it is: the launch ends. So it does where flock(2) is
+    refused, which keeps two launches from unpacking the same image at once.
 
     The probe makes the same call with an argument that no kernel accepts. Who answers with another
-    errno than the kernel does has not looked at the argument.
+    errno than the kernel does has not looked at the argument. flock(2) is made on a file of
+    memfd_create(2), which nobody else can hold a lock of.
 
     Reproduction (an ordinary user; filtered is in tests/lab/tools):
 
@@ -59,14 +63,33 @@ def giving_up_refused(interview: Interview) -> Verdict:
     the nearest process which does not have it.
 
     Fix, administrator: let the outer filter pass prctl, capset, close_range, setpgid, setsockopt,
-    socketpair and seccomp, as the profiles of the container engines do.
+    socketpair, seccomp and flock, as the profiles of the container engines do.
 
     Not the cause: missing privileges: these calls need none.
 
     Sources: seccomp(2); prctl(2); capset(2), EFAULT; kernel/sys.c, setpgid; net/socket.c,
-    __sys_socketpair and __sys_setsockopt.
+    __sys_socketpair and __sys_setsockopt; flock(2).
     """
     return _refused(interview, interview.failure.call)
+
+
+def locking_refused(chain: tuple[Ancestor, ...]) -> Verdict:
+    """MC0506 of flock(2), which a launch makes before its first step."""
+    answer = unlockable()
+    if not answer:
+        return Excluded("flock(2) on a file of memory works")
+    if not chain or chain[0].seccomp <= 0:
+        return Unknown(f"flock(2) gives {errno_name(answer)}, yet this process has no filter")
+    return Proof(
+        "a seccomp filter around minictr refuses flock(2)",
+        (
+            "flock(2) on a new file of memfd_create(2), which nobody else can lock, is answered "
+            f"with {errno_name(answer)}",
+            *filters_seen(chain),
+        ),
+        fix_user="\n".join(from_outside(chain)),
+        fix_administrator=loosened(read_host(), chain, "flock", "SystemCallFilter=flock"),
+    )
 
 
 @cause(
@@ -138,7 +161,7 @@ def killed(interview: Interview) -> Verdict:
                     *filters_seen(chain),
                 ),
                 fix_user="\n".join(from_outside(chain)),
-                fix_administrator=loosened(interview, chain, _NEEDED, _SETTING),
+                fix_administrator=loosened(interview.host, chain, _NEEDED, _SETTING),
             )
     return Excluded("the call of this step, in vain, ends no child")
 
@@ -222,7 +245,7 @@ def _refused(interview: Interview, call: str) -> Verdict:
             *filters_seen(chain),
         ),
         fix_user="\n".join(from_outside(chain)),
-        fix_administrator=loosened(interview, chain, _NEEDED, _SETTING),
+        fix_administrator=loosened(interview.host, chain, _NEEDED, _SETTING),
     )
 
 

@@ -111,7 +111,7 @@ def loopback_refused(interview: Interview) -> Verdict:
             *filters_seen(chain),
         ),
         fix_user="\n".join([without_network(interview.request), *from_outside(chain)]),
-        fix_administrator=loosened(interview, chain, allowed, call.setting),
+        fix_administrator=loosened(interview.host, chain, allowed, call.setting),
     )
 
 

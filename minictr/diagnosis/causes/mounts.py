@@ -91,7 +91,9 @@ def mounts_refused(interview: Interview) -> Verdict:
             *filters_seen(chain),
         ),
         fix_user="\n".join(fixes),
-        fix_administrator=loosened(interview, chain, ", ".join(refused), "SystemCallFilter=@mount"),
+        fix_administrator=loosened(
+            interview.host, chain, ", ".join(refused), "SystemCallFilter=@mount"
+        ),
     )
 
 
@@ -135,7 +137,7 @@ def hostname_refused(interview: Interview) -> Verdict:
         f"a seccomp filter around minictr {_verb_for(answer)} sethostname(2)",
         (_observed(call, answer), *filters_seen(chain)),
         fix_user="\n".join([without, *from_outside(chain)]),
-        fix_administrator=loosened(interview, chain, call, "ProtectHostname=no"),
+        fix_administrator=loosened(interview.host, chain, call, "ProtectHostname=no"),
     )
 
 

@@ -86,7 +86,7 @@ def outer_filter(interview: Interview) -> Verdict:
             *filters_seen(chain),
         ),
         fix_user=_filter_fix_user(interview, refused, chain),
-        fix_administrator=loosened(interview, chain, _NEEDED, "RestrictNamespaces=no"),
+        fix_administrator=loosened(interview.host, chain, _NEEDED, "RestrictNamespaces=no"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lab.bench import Case
 
 PLAIN = 'minictr exec "$IMAGE" true'
+PACKED = 'minictr exec "$SIF" true'
 UNCONFINED = "exec --security seccomp:unconfined"
 WARM = f"{PLAIN} && "  # the image is unpacked, with the calls that this takes
 # A profile that has to be compiled.
@@ -59,6 +60,18 @@ CASES = [
         repaired=PLAIN,
         near=f"filtered --refuse clone:user -- {PLAIN}",
         instead="MC0204",
+    ),
+    *(
+        Case(
+            "MC0506",
+            name=f"locks-{number}",
+            script=f"filtered --refuse flock --errno {number} -- {PACKED}",
+            proof=("cannot be locked", "refuses flock(2)", f"is answered with {number}"),
+            fix=("that process has not got the filter", "allows flock"),
+            repaired=PACKED,
+            near=f"filtered --refuse flock --errno {number} -- {PLAIN}",  # a directory needs none
+        )
+        for number in ("EPERM", "ENOSYS", "EAGAIN")
     ),
     Case(
         "MC0507",
