@@ -12,7 +12,10 @@ import pwd
 from minictr.value import Value
 
 LAST_ID = (1 << 32) - 2  # 4294967295 is "no id"
-_ENOENT, _ENOTDIR = 2, 20  # errno(3); the module is an import that a launch does not need
+# errno(3); the module is an import that a launch does not need
+_ENOENT, _ENODEV, _ENOTDIR, _EFBIG = 2, 19, 20, 27
+_S_IFMT, _S_IFREG = 0o170000, 0o100000  # stat(2)
+_PART, _LONGEST = 1 << 16, 64 << 20  # bytes: of one read, and of a file that is read as a fact
 
 
 class Fact(Value):
@@ -164,20 +167,35 @@ def canonical(path: str) -> str:
 
 
 def read_fact(path: str, named: str = "") -> Fact:
-    """Read a text file, keeping the reason where that is refused."""
+    """Read a text file, keeping the reason where that is refused.
+
+    ENODEV: a device, a FIFO or a socket that would be read for ever, as /dev/zero. EFBIG: it has
+    more bytes than a fact has.
+    """
     try:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
     except OSError as error:
         return Fact(named or path, "", error.errno or 0)
     try:
-        parts = []
-        while part := posix.read(descriptor, 1 << 16):
+        parts, length = [], 0
+        while part := posix.read(descriptor, _PART):
             parts.append(part)
+            length += len(part)
+            # What fills a whole read may have no end: a launch has no such file, nor this fstat(2).
+            if len(part) == _PART and (number := _endless(descriptor, length)):
+                return Fact(named or path, "", number)
     except OSError as error:
         return Fact(named or path, "", error.errno or 0)
     finally:
         posix.close(descriptor)
     return Fact(named or path, b"".join(parts).decode("utf-8", "surrogateescape"))
+
+
+def _endless(descriptor: int, length: int) -> int:
+    """The errno for what is no regular file, or has more bytes than are read; else 0."""
+    if posix.fstat(descriptor).st_mode & _S_IFMT != _S_IFREG:
+        return _ENODEV
+    return _EFBIG if length > _LONGEST else 0
 
 
 def _working_directory() -> str:

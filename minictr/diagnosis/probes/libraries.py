@@ -95,11 +95,16 @@ def _shown(name: str, paths: list[str], places: list[str]) -> tuple[str, ...]:
 def read_dynamic(root: str, path: str) -> Dynamic | None:
     """The file's dynamic section; None where it has none, or is no ELF file."""
     try:
-        with open(root + path, "rb") as file:
-            head = file.read(64)
-            return _dynamic(file.fileno(), head, path) if head[:4] == b"\x7fELF" else None
-    except (OSError, ValueError, IndexError):
+        descriptor = posix.open(root + path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
+    except OSError:
         return None
+    try:
+        head = posix.pread(descriptor, 64, 0)
+        return _dynamic(descriptor, head, path) if head[:4] == b"\x7fELF" else None
+    except (OSError, ValueError, IndexError):  # a FIFO has no place 0
+        return None
+    finally:
+        posix.close(descriptor)
 
 
 def _paths(root: str, name: str, places: list[str]) -> list[str]:

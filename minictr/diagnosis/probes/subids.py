@@ -11,6 +11,8 @@ from minictr.value import Value
 
 FIRST = 100000  # SUB_UID_MIN of login.defs(5)
 COUNT = 65536  # SUB_UID_COUNT
+_KINDS = {stat.S_IFREG: "", stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO",
+          stat.S_IFCHR: "a character device", stat.S_IFBLK: "a block device"}  # fmt: skip
 
 
 class SubIds(Value):
@@ -76,8 +78,7 @@ def irregular(path: str) -> str:
         kind = stat.S_IFMT(posix.stat(path).st_mode)
     except OSError:  # then it cannot be opened either, and that is told
         return ""
-    known = {stat.S_IFREG: "", stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO"}
-    return known.get(kind, "a device or a socket")
+    return _KINDS.get(kind, "a socket")
 
 
 def by_name(file: SubIds) -> bool:

@@ -62,10 +62,26 @@ CASES = [
         prepare="private-etc",
         script=f"mount --bind /dev/null /etc/subuid; {HELPERS}",
         as_root=True,
-        proof=("/etc/subuid is a device or a socket and no regular file",),
+        proof=("/etc/subuid is a character device and no regular file",),
         fix=("Put a regular file that grants {user} a range in the place of /etc/subuid.",),
         repaired=f"umount /etc/subuid 2>&- || true; {HELPERS}",
         near=f"mount --bind /etc/subgid /etc/subuid; {HELPERS}",
+    ),
+    *(
+        Case(
+            "MC0301",
+            name=f"endless-{device}",
+            prepare="private-etc",
+            script=f"mount --bind /dev/{device} /etc/subgid; {HELPERS}",
+            as_root=True,
+            proof=("/etc/subgid is a character device and no regular file",),
+            fix=("Put a regular file that grants {user} a range in the place of /etc/subgid.",),
+            repaired=f"umount /etc/subgid 2>&- || true; {HELPERS}",
+            # Where no map of more ids is asked for, the launch does with one.
+            near=f"""mount --bind /dev/{device} /etc/subgid
+                {HELPERS.replace("--id-map helpers", "")}""",
+        )
+        for device in ("zero", "full")
     ),
     Case(
         "MC0302",
