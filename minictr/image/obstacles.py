@@ -18,6 +18,8 @@ LONGEST = 80  # characters of a path in a sentence
 # include/uapi/linux/fs.h
 FS_IOC_GETFLAGS = 0x80086601
 FLAGS = ((0x10, "immutable", "i"), (0x20, "append-only", "a"))
+MAXSYMLINKS = 40  # include/linux/namei.h
+ST_NOSYMFOLLOW = 0x2000  # include/linux/statfs.h, since Linux 5.10; mount(8), nosymfollow
 KINDS = {stat.S_IFREG: "regular file", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
 RIGHTS = ((os.X_OK, "search", "x"), (os.W_OK, "writing", "w"), (os.R_OK, "reading", "r"))
 
@@ -77,11 +79,28 @@ def no_directory(what: str, path: str, elsewhere: str) -> Refusal | None:
         own = nearest.kind == "missing" and may(nearest.at, os.W_OK)
         fix = f"mkdir -p {quoted(target)}" if own else elsewhere
     elif found.kind == "loop":
-        cause = f"{shown} leads through more than 40 symbolic links"
-        proof, fix = f"stat({shown}): ELOOP", elsewhere
+        (cause, proof), fix = _loop(found.at), elsewhere
     else:
         return None
     return Refusal("MC0136", f"the {what} cannot be made: {cause}", proof, fix)
+
+
+def _loop(link: str) -> tuple[str, str]:
+    """(cause, proof) of ELOOP, which is the answer to two faults."""
+    shown, seen = printable(link), f"stat({printable(link)}): ELOOP"
+    for _ in range(MAXSYMLINKS + 1):
+        directory = os.path.dirname(link)
+        nearest = obstacle(directory)
+        if nearest.kind == "loop":
+            link = nearest.at
+            continue
+        if nearest.kind != "directory" or not os.path.islink(link):
+            return f"{shown} cannot be followed", seen
+        if os.statvfs(directory).f_flag & ST_NOSYMFOLLOW:
+            cause = f"{printable(link)} is a symbolic link on a mount with the option nosymfollow"
+            return cause, f"{seen}\nstatvfs({printable(directory)}) has ST_NOSYMFOLLOW"
+        link = os.path.join(directory, os.readlink(link))
+    return f"{shown} leads through more than 40 symbolic links", seen
 
 
 def no_file(what: str, path: str) -> Refusal:

@@ -43,8 +43,9 @@ _STORIES: dict[str, Told] = {
     "MC0136": (
         "something else stands where a directory or a file has to be",
         "A part of the path of the cache, or of an output, is a file, or a symbolic link to a "
-        "directory that is gone or to itself. A cache that is linked to a scratch disk loses its "
-        "directory when that is cleaned. Within the cache a directory may have the name of a file.",
+        "directory that is gone or to itself, or a link on a mount with nosymfollow. A cache that "
+        "is linked to a scratch disk loses its directory when that is cleaned. Within the cache a "
+        "directory may have the name of a file.",
         'ln -s "$DIRECTORY/gone" "$DIRECTORY/cache"\n'
         'MINICTR_CACHEDIR="$DIRECTORY/cache" minictr exec "$SIF" true',
         "make the directory that the link leads to, or move the file away.",

@@ -15,6 +15,10 @@ minictr cache clean --all; rm -r "$MINICTR_CACHEDIR"; exit $status"""
 UNCHANGEABLE = """trap 'chattr -ia "$DIRECTORY/cache"' EXIT
 mkdir "$DIRECTORY/cache" && chown "$USER:" "$DIRECTORY/cache"
 """
+IN_LINK = f'MINICTR_CACHEDIR="$DIRECTORY/link/cache" {AS_USER}'
+LINKED = 'cd "$DIRECTORY"; mkdir -m 777 real in; '
+NOT_FOLLOWED = """mount --bind in in && mount -o remount,bind,nosymfollow in || exit 77
+"""
 NEEDS_MORE = """cp /usr/bin/unsquashfs "$DIRECTORY/unsquashfs"
 for name in lz4 zstd lzo2 lzma; do
     sed -i "s/lib$name\\.so\\.[0-9]/lib$name.so.x/" "$DIRECTORY/unsquashfs"
@@ -135,6 +139,33 @@ CASES = [
         fix=("export MINICTR_CACHEDIR=",),
         repaired=ELSEWHERE,
         near=f'ln -s cache "$DIRECTORY/other"; {IN_DIRECTORY}',
+    ),
+    Case(
+        "MC0136",
+        name="through",
+        script='ln -s back/x "$DIRECTORY/cache"; ln -s cache/y "$DIRECTORY/back"\n' + IN_DIRECTORY,
+        proof=("more than 40 symbolic links",),
+        repaired=ELSEWHERE,
+        near=f'ln -s back/x "$DIRECTORY/other"; {IN_DIRECTORY}',
+    ),
+    *(
+        Case(
+            "MC0136",
+            name=f"not-followed{name}",
+            as_root=True,
+            script=f"{LINKED}{links}; {NOT_FOLLOWED}{cache}",
+            proof=(
+                "on a mount with the option nosymfollow",
+                "statvfs({directory}/in) has ST_NOSYM",
+            ),
+            fix=("export MINICTR_CACHEDIR=",),
+            repaired=f"{LINKED}{links}; {NOT_FOLLOWED}runuser -u $USER -- sh -c '{ELSEWHERE}'",
+            near=f"{LINKED}{links}; {cache}",
+        )
+        for name, links, cache in (
+            ("", "ln -s ../real in/link", IN_LINK.replace("link", "in/link")),
+            ("-later", "ln -s ../real in/far; ln -s in/far link", IN_LINK),
+        )
     ),
     Case(
         "MC0137",
