@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import posix
 import signal
 import sys
 
+from minictr.cli.messages import write
 from minictr.cli.texts import read_text
 from minictr.image.build import COMPRESSORS, build
 from minictr.refusal import Refusal
@@ -29,7 +31,7 @@ WITH_VALUE = {"--compressor": "gzip", "--recipe": ""}
 def main(arguments: list[str], environ: dict[str, str]) -> int:
     """Carry out `minictr build ARGUMENTS`; gives the exit status. Raises Refusal."""
     if not arguments or {"-h", "--help"} & set(arguments):
-        print(USAGE, end="")
+        write(USAGE, 1)
         return 0
     flags, paths = parse(arguments)
     if len(paths) != 2:
@@ -41,7 +43,8 @@ def main(arguments: list[str], environ: dict[str, str]) -> int:
             signal.signal(number, lambda number, _: sys.exit(128 + number))
     recipe = read_text(flags["--recipe"], "--recipe") if flags["--recipe"] else ""
     output, directory = paths
-    build(output, directory, flags["--compressor"], recipe, "--force" in flags, sys.stderr.isatty())
+    # By descriptor: sys.stderr is None where the caller closed it.
+    build(output, directory, flags["--compressor"], recipe, "--force" in flags, posix.isatty(2))
     return 0
 
 

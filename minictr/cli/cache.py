@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import sys
 import time
 
+from minictr.cli.messages import write
 from minictr.cli.stale import remove_stale
 from minictr.image.cache import prepare, writing
 from minictr.image.failures import notes
@@ -39,7 +39,7 @@ UNITS = ("B", "kB", "MB", "GB", "TB")
 def main(arguments: list[str], environ: dict[str, str]) -> int:
     """Carry out `minictr cache ARGUMENTS`; gives the exit status. Raises Refusal."""
     if not arguments or {"-h", "--help"} & set(arguments):
-        print(USAGE, end="")
+        write(USAGE, 1)
         return 0
     command, *rest = arguments
     flags = {each for each in rest if each.startswith("-")}
@@ -87,17 +87,16 @@ def unknown(names: list[str], count: int = 0) -> int:
 def show(trees: list[Cached], as_json: bool) -> int:
     """Print the list, as a table or as JSON."""
     if as_json:
-        print(json.dumps([as_object(tree) for tree in trees], indent=2))
+        write(json.dumps([as_object(tree) for tree in trees], indent=2) + "\n", 1)
         return 0
-    print(f"{'NAME':{SHORT}}  {'SIZE':>8}  {'INODES':>7}  {'LAST USED':16}  {'IN USE':6}  IMAGE")
+    lines = [f"{'NAME':{SHORT}}  {'SIZE':>8}  {'INODES':>7}  {'LAST USED':16}  {'IN USE':6}  IMAGE"]
     for tree in trees:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(tree.used))
         busy = "yes" if tree.busy else "no"
         images = ", ".join(tree.images)
-        print(
-            f"{tree.name:.{SHORT}}  {human(tree.size):>8}  {tree.inodes:>7}  {used}  {busy:6}  "
-            f"{images}"
-        )
+        held = f"{human(tree.size):>8}  {counted(tree):>7}"
+        lines.append(f"{short(tree):{SHORT}}  {held}  {used}  {busy:6}  {images}".rstrip())
+    write("".join(f"{line}\n" for line in lines), 1)
     return 0
 
 
@@ -105,7 +104,7 @@ def show_notes(cache: str, as_json: bool) -> int:
     """Print what could not be unpacked behind a launch; the JSON list is one of trees alone."""
     for note in [] if as_json else notes(cache):
         code = f" [{note.code}]" if note.code != "MC0000" else ""
-        print(f"not unpacked: {printable(note.image)}: {note.cause}{code}")
+        write(f"not unpacked: {printable(note.image)}: {note.cause}{code}\n", 1)
     return 0
 
 
@@ -123,20 +122,21 @@ def as_object(tree: Cached) -> dict[str, object]:
 
 def clean(cache: str, trees: list[Cached], everything: bool, named: bool) -> int:
     """Remove trees that nobody uses and everything stale; 1 when a named one is in use."""
-    status = 0
+    status, removed = 0, []
     for tree in trees:
         if tree.live and not everything and os.path.lexists(f"{tree.directory}/root"):
             continue
-        label = f"{tree.name:.{SHORT}} ({', '.join(tree.images)})"
+        label = f"{short(tree)} ({', '.join(tree.images) or 'of no image'})"
         if discard(cache, tree):
-            print(f"removed {label}: {human(tree.size)}, {tree.inodes} inodes")
+            removed.append(f"removed {label}: {human(tree.size)}, {counted(tree)} inodes\n")
         else:
-            print(f"in use, not removed: {label}", file=sys.stderr)
+            write(f"in use, not removed: {label}\n")
             status = 1 if named else status
     with writing(cache):
         stale = tidy(cache) + remove_stale(cache, everything and not named)
     if stale:
-        print(f"removed {stale} stale index entries, compiled files and temporaries")
+        removed.append(f"removed {stale} stale index entries, compiled files and temporaries\n")
+    write("".join(removed), 1)  # last: nothing is left unremoved where it cannot be written
     return status
 
 
@@ -147,13 +147,21 @@ def check(trees: list[Cached]) -> int:
         found = verify(tree)
         first = list(itertools.islice(found, SHOWN))
         more = sum(1 for _ in found)
-        print(f"{tree.name:.{SHORT}}: {'differs' if first else 'unchanged'}")
-        for line in first:
-            print(f"  {line}")
-        if more:
-            print(f"  and {more} more")
+        shown = [f"{short(tree)}: {'differs' if first else 'unchanged'}"]
+        shown += [f"  {line}" for line in [*first, *([f"and {more} more"] if more else [])]]
+        write("".join(f"{line}\n" for line in shown), 1)
         status = 1 if first else status
     return status
+
+
+def short(tree: Cached) -> str:
+    """The beginning of a tree's name; a foreign entry may have any."""
+    return printable(tree.name)[:SHORT]
+
+
+def counted(tree: Cached) -> str:
+    """How many inodes a tree has; "?" for one that nothing is recorded of."""
+    return str(tree.inodes) if tree.inodes >= 0 else "?"
 
 
 def human(size: float) -> str:

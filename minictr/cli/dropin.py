@@ -8,6 +8,7 @@ from minictr.cli.grammar import read_flags
 from minictr.cli.messages import write
 from minictr.cli.names import DROP_IN_NAMES
 from minictr.cli.options import index
+from minictr.image.obstacles import no_directory
 from minictr.refusal import Refusal
 from minictr.scripts import here, script_for
 
@@ -50,7 +51,8 @@ def main(arguments: list[str], environ: dict[str, str]) -> int:
             publish(path, script_for(name, *here()))
     except OSError as error:
         cause = f"{error.filename} cannot be written: {error.strerror}"
-        raise Refusal("request", cause) from None
+        in_the_way = no_directory("directory of the start scripts", directory, "Name another one.")
+        raise in_the_way or Refusal("request", cause) from None
     write("".join(f"{path}\n" for path in paths), 1)
     if directory not in environ.get("PATH", "").split(":"):
         write(f"minictr: {directory} is not in PATH\n")

@@ -55,7 +55,7 @@ def build(output: str, root: str, compressor: str, recipe: str, force: bool, sho
     if not os.path.isdir(root):
         raise Refusal("usage", f"{printable(root)} is not a directory")
     objects = describe_objects(root, recipe)
-    output = os.path.abspath(output)
+    output = absolute(output)
     directory = os.path.dirname(output)
     offset = partition_offset(objects)
     with explained(output):
@@ -75,6 +75,20 @@ def explained(output: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise stopped(error.errno or 0, os.path.dirname(output), OUTPUT, output) from error
+
+
+def absolute(output: str) -> str:
+    """The path of the output from the root; Refusal where it begins in a directory that is gone."""
+    try:
+        return os.path.abspath(output)
+    except OSError as error:
+        raise Refusal(
+            "MC0139",
+            "the output cannot be written: the working directory cannot be named, so that "
+            f"{printable(output)} begins nowhere",
+            f"getcwd(2): {errno.errorcode[error.errno or 0]}",
+            "cd to a directory that is there, or give the whole path of the output.",
+        ) from error
 
 
 @contextlib.contextmanager
