@@ -18,7 +18,7 @@ from typing import TypeAlias
 from minictr.image import sif
 from minictr.image.metadata import Object, describe_objects
 from minictr.image.open import architecture_of
-from minictr.image.programs import find, unrunnable
+from minictr.image.programs import ending_with_us, find, unrunnable
 from minictr.image.refusals import printable, quoted
 from minictr.image.source import other_kind
 from minictr.image.storage import LITTLE, OTHER_OUTPUT, counts, existing, other_shortage, stopped
@@ -153,7 +153,7 @@ def make_squashfs(command: list[str], directory: str, lock: int, show: bool) -> 
     """Run mksquashfs; its bar goes to stderr, as everything that is not a result."""
     at, room = command.index("-quiet"), room_in(existing(directory))
     done = subprocess.run(
-        command if show else [*command[:at], "-no-progress", *command[at:]],
+        ending_with_us(command if show else [*command[:at], "-no-progress", *command[at:]]),
         stdin=subprocess.DEVNULL,
         stdout=2 if show else subprocess.DEVNULL,
         stderr=subprocess.PIPE,

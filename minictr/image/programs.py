@@ -36,6 +36,15 @@ def find(name: str, code: str, job: str) -> str:
     )
 
 
+def ending_with_us(command: list[str]) -> list[str]:
+    """The command, given the parent-death signal (prctl(2)): a caller who is killed ends it.
+
+    Where util-linux is missing it would write on, into what nobody publishes.
+    """
+    setpriv = shutil.which("setpriv", path=SYSTEM_PATH)
+    return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else command
+
+
 def not_executable(path: str, job: str) -> Refusal:
     """The file is there, and this user may not execute it."""
     status = os.stat(path)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -21,7 +20,7 @@ from typing import IO
 from minictr.image.killed import for_memory, kills
 from minictr.image.manifest import Manifest, take
 from minictr.image.open import Image
-from minictr.image.programs import SYSTEM_PATH, find
+from minictr.image.programs import SYSTEM_PATH, ending_with_us, find
 from minictr.image.refusals import printable, refuse
 from minictr.image.storage import CACHE, counts, more_room
 from minictr.image.verdict import damaged, judge, listen
@@ -96,10 +95,7 @@ def command_for(descriptor: int, image: Image, root: str, progress: bool) -> lis
     if progress:
         command.append("-info")
     command.append(f"/proc/self/fd/{descriptor}")
-    # The parent-death signal (prctl(2)) ends unsquashfs with a launcher that is killed. Where
-    # util-linux is missing it would write on into a directory that nobody publishes.
-    setpriv = shutil.which("setpriv", path=SYSTEM_PATH)
-    return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else command
+    return ending_with_us(command)
 
 
 def find_unsquashfs() -> str:
