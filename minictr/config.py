@@ -87,7 +87,8 @@ def read_open(descriptor: int, path: str, cache: str) -> Values:
 def load(kept: str) -> Values | None:
     """The parsed result of an earlier launch, None unless it is there and the caller's alone."""
     try:
-        descriptor = posix.open(kept, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC)
+        flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC | posix.O_NONBLOCK
+        descriptor = posix.open(kept, flags)
     except OSError:  # parsed anew, and then reported
         return None
     try:
@@ -113,9 +114,13 @@ def keep(kept: str, cache: str, values: Values) -> None:
                 continue
         flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
         descriptor = posix.open(temporary, flags, 0o600)
-        posix.write(descriptor, marshal.dumps(values))
-        posix.close(descriptor)
-        posix.rename(temporary, kept)
+        try:
+            posix.write(descriptor, marshal.dumps(values))
+            posix.rename(temporary, kept)
+        except OSError:
+            posix.unlink(temporary)
+        finally:
+            posix.close(descriptor)
     except OSError:  # a cache that cannot be written costs time and nothing else
         return
 

@@ -229,7 +229,9 @@ def compiled(name: str, whole: bool) -> "Kept":
 def read(path: str, form: "Form") -> "dict[str, Kept]":
     """What the file holds; nothing where it is not there, not ours alone, damaged or stale."""
     try:
-        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
+        # O_NONBLOCK, as wherever the cache is read: a FIFO is damage, too, and nothing to wait for.
+        flags = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK
+        descriptor = posix.open(path, flags)
     except OSError:
         return {}
     try:
@@ -272,11 +274,11 @@ def write(path: str, content: bytes) -> None:
     descriptor = posix.open(temporary, flags, 0o600)
     complete = False
     try:
-        complete = posix.write(descriptor, content) == len(content)
-        posix.fsync(descriptor)  # renamed before it is written it could be empty after a crash
+        if posix.write(descriptor, content) == len(content):
+            posix.fsync(descriptor)  # renamed before it is written it could be empty after a crash
+            posix.rename(temporary, path)
+            complete = True
     finally:
         posix.close(descriptor)
         if not complete:
             posix.unlink(temporary)
-    if complete:
-        posix.rename(temporary, path)

@@ -12,6 +12,8 @@ from importlib.util import MAGIC_NUMBER
 
 from minictr import modules
 from minictr.image.inventory import same_file
+from minictr.image.records import opened
+from minictr.image.removal import remove
 from minictr.runtime import seccomp
 
 # What another version of Python compiled cannot be read by this one: it goes when nobody has read
@@ -32,8 +34,7 @@ def remove_stale(cache: str, every: bool = False) -> int:
     else:
         stale = [*stale_modules(f"{cache}/code"), *stale_filters(f"{cache}/filters")]
     for path in stale:
-        with contextlib.suppress(FileNotFoundError):  # another `cache clean` was faster
-            os.unlink(path)
+        remove(path)  # a file, or what stands in its place
     return len(stale)
 
 
@@ -63,7 +64,7 @@ def leads_here(origin: str, identity: str) -> bool:
 def origins(path: str) -> list[str]:
     """The files of the modules which a file of modules.py holds; none where one has changed."""
     with contextlib.suppress(OSError, EOFError, ValueError, TypeError, LookupError):
-        with open(path, "rb") as file:
+        with opened(path) as file:
             form, kept = marshal.load(file)
         if MAGIC_NUMBER in (form, form[0]) and all(modules.fresh(record) for record in kept):
             return [record[2] for record in kept]
@@ -81,7 +82,7 @@ def is_current_filter(entry: os.DirEntry[str]) -> bool:
     """Whether the profile that was compiled is still there as it was."""
     with contextlib.suppress(OSError, EOFError, ValueError, TypeError, LookupError):
         _, machine, kept = entry.name.rsplit("-", 2)
-        with open(entry.path, "rb") as file:
+        with opened(entry.path) as file:
             record = marshal.load(file)
         name = seccomp.name_of(os.stat(record[7]), machine, kept == "kept")
         return record[0] == seccomp.FORMAT and same_file(name, entry.name)

@@ -11,12 +11,15 @@ import marshal
 import posix
 import time
 
-from minictr.image.tree import Tree
+from minictr.image.tree import S_IFMT, S_IFREG, Tree
 
 # Entries of another format are misses; whoever changes the entry or the launch's view of a tree
 # counts this up, and every image is described anew.
 FORMAT = 1
 ENTRY_FIELDS = 7  # format, name, kind, runscript, shell, scripts, path of the image
+
+# O_NONBLOCK: what stands in a file's place may be a FIFO, for whose writer nobody is to wait.
+READ = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK
 
 # How old the note of the last use may become, in seconds: a launch that finds a younger one does
 # not write. (The kernel's relatime does the same for st_atime, but mounts with noatime are common.)
@@ -74,7 +77,7 @@ def read_entry(cache: str, key: str) -> tuple | None:  # type: ignore[type-arg]
     try:
         if not private(posix.stat(cache), 0o022):
             return None
-        descriptor = posix.open(f"{cache}/index/{key}", posix.O_RDONLY | posix.O_NOFOLLOW)
+        descriptor = posix.open(f"{cache}/index/{key}", READ)
     except OSError:
         return None
     try:
@@ -102,13 +105,14 @@ def hold(directory: str, wait: bool = False) -> int:
     """
     path = f"{directory}/lock"
     try:
-        descriptor = posix.open(path, posix.O_RDONLY | posix.O_NOFOLLOW)
+        descriptor = posix.open(path, READ)
     except OSError:
         return -1
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH if wait else fcntl.LOCK_SH | fcntl.LOCK_NB)
         status = posix.fstat(descriptor)
-        if posix.stat(path).st_ino == status.st_ino:
+        regular = status.st_mode & S_IFMT == S_IFREG
+        if regular and posix.stat(path).st_ino == status.st_ino:
             note_use(descriptor, status)
             return descriptor
     except OSError:  # locked by `cache clean`, or gone

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 
 from minictr.image import index
@@ -99,7 +100,7 @@ def same_file(found: str, key: str) -> bool:
 def last_use(directory: str) -> float:
     """When the tree was used last, which index.note_use() keeps; 0 when it has no lock file."""
     try:
-        return os.stat(f"{directory}/lock").st_mtime
+        return os.lstat(f"{directory}/lock").st_mtime
     except (FileNotFoundError, NotADirectoryError):
         return 0.0
 
@@ -113,14 +114,8 @@ def is_busy(directory: str) -> bool:
 @contextlib.contextmanager
 def exclusive(directory: str) -> Iterator[bool]:
     """Whether nobody uses the tree; if so, nobody begins to meanwhile (they wait)."""
-    try:
-        try:
-            lock = os.open(f"{directory}/lock", os.O_RDWR | os.O_NOFOLLOW)
-        except OSError as error:
-            if error.errno != errno.EROFS:
-                raise
-            lock = os.open(f"{directory}/lock", os.O_RDONLY | os.O_NOFOLLOW)
-    except (FileNotFoundError, NotADirectoryError):  # nobody can use a tree without a lock file
+    lock = open_lock(f"{directory}/lock")
+    if lock < 0:  # nobody can use a tree without a lock file
         yield True
         return
     try:
@@ -132,6 +127,20 @@ def exclusive(directory: str) -> Iterator[bool]:
             yield True
     finally:
         os.close(lock)
+
+
+def open_lock(path: str) -> int:
+    """A descriptor of the lock file at `path`; -1 where there is none, or something else."""
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return -1
+        return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return -1
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(path, index.READ)
 
 
 def discard(cache: str, tree: Cached) -> bool:

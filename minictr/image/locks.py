@@ -7,9 +7,11 @@ import errno
 import fcntl
 import itertools
 import os
+import stat
 from collections.abc import Callable, Iterator
 
 from minictr.image.refusals import printable
+from minictr.image.removal import remove
 from minictr.refusal import Refusal
 
 COUNTER = itertools.count()
@@ -51,7 +53,7 @@ def acquire(cache: str, key: str, operation: int) -> int:
     """
     path = f"{cache}/locks/{key}"
     while True:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        lock = lock_file(path)
         try:
             fcntl.flock(lock, operation)
             if os.fstat(lock).st_ino == os.stat(path).st_ino:
@@ -65,6 +67,20 @@ def acquire(cache: str, key: str, operation: int) -> int:
                 return -1
             raise without_locks(cache, error) from error
         os.close(lock)
+
+
+def lock_file(path: str) -> int:
+    """A descriptor of the file to be locked, made where it is missing. Raises OSError.
+
+    A directory, a socket or a link in its place was never anybody's lock: it gives way.
+    """
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        if not os.path.lexists(path) or stat.S_ISREG(os.lstat(path).st_mode):
+            raise
+        remove(path)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
 def release(cache: str, key: str, lock: int) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import marshal
 import os
+import stat
 
-from minictr.image.index import FORMAT
+from minictr.image.index import FORMAT, READ
 from minictr.image.manifest import Entry, Manifest
 from minictr.image.open import Image
 from minictr.image.tree import Tree
@@ -13,7 +15,7 @@ from minictr.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, BinaryIO
 
 # Version 4 is read by every Python from 3.4 on: all of them on a machine share the cache.
 MARSHAL = 4
@@ -64,11 +66,20 @@ def read_manifest(directory: str) -> dict[str, Entry] | None:
 def read(path: str) -> tuple:  # type: ignore[type-arg]
     """The tuple in a file of this format, () for what is not one."""
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             fields = marshal.loads(file.read())  # load() reads a manifest byte by byte
     except (OSError, EOFError, ValueError, TypeError):
         return ()
     return fields if isinstance(fields, tuple) and fields[:1] == (FORMAT,) else ()
+
+
+def opened(path: str) -> BinaryIO:
+    """A file of the cache, open for reading. Raises OSError where something else stands there."""
+    descriptor = os.open(path, READ)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+    return open(descriptor, "rb")
 
 
 def write(path: str, fields: tuple[Any, ...]) -> None:

@@ -82,7 +82,8 @@ def _cached(file: str, name: str, release: str) -> bytes:
     what other users wrote; they do not keep out another process of this user.
     """
     try:
-        descriptor = posix.open(file, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
+        flags = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK
+        descriptor = posix.open(file, flags)
     except OSError:
         return b""
     try:
@@ -201,16 +202,18 @@ def _keep(directory: str, name: str, record: bytes, say: Callable[[str], None]) 
         _make_directories(directory)
         flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW
         descriptor = posix.open(temporary, flags, 0o600)
+        kept = False
         try:
-            written = posix.write(descriptor, record)
-            posix.fsync(descriptor)  # renamed before it is written it could be empty after a crash
+            if posix.write(descriptor, record) == len(record):
+                posix.fsync(descriptor)  # renamed before it is written it could be empty later
+                posix.rename(temporary, f"{directory}/{name}")
+                kept = True
         finally:
             posix.close(descriptor)
-        if written == len(record):
-            posix.rename(temporary, f"{directory}/{name}")
-            return
-        posix.unlink(temporary)
-        say(f"seccomp filter not cached: {directory} is full")
+            if not kept:
+                posix.unlink(temporary)
+        if not kept:
+            say(f"seccomp filter not cached: {directory} is full")
     except OSError as error:
         say(f"seccomp filter not cached: {directory}: {error.strerror}")
 
