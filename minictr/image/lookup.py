@@ -124,9 +124,19 @@ def _stopped(
         words = {"link": printable(link[0]), "target": printable(link[1])}
         return refuse("dangling", path, proof, **words)
     if "://" in path:
-        return refuse("address", path, proof)
+        return refuse("address", path, proof, remedy=_without_address(path))
     words = {"name": printable(name), "directory": printable(directory), "at": quoted(directory)}
     return refuse("missing", path, proof, **words)
+
+
+def _without_address(path: str) -> str:
+    """What to give in the place of an address."""
+    scheme, _, rest = path.partition("://")
+    if scheme == "file":
+        return f"Give the path alone: {quoted(rest)}."
+    if scheme == "instance":
+        return "Give the image that the instance was started from: minictr keeps no instances."
+    return f"Store the image in a file first: `apptainer pull image.sif {quoted(path)}`."
 
 
 def _long(path: str, name: str) -> Refusal | None:

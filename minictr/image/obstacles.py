@@ -53,6 +53,12 @@ def obstacle(path: str) -> Obstacle:
     return Obstacle("directory", reached)
 
 
+def can_be_made(path: str) -> bool:
+    """Whether mkdir -p of an absolute path, which is not there, works for this user."""
+    found = obstacle(path)
+    return found.kind == "missing" and may(found.at, os.W_OK | os.X_OK)
+
+
 def _ended(number: int, here: str, reached: str) -> Obstacle:
     if number == errno.ELOOP:
         return Obstacle("loop", here)
@@ -69,7 +75,9 @@ def no_directory(what: str, path: str, elsewhere: str) -> Refusal | None:
     if found.kind == "file":
         kind = KINDS.get(stat.S_IFMT(os.stat(found.at).st_mode), "device")
         cause, proof = f"{shown} is a {kind}", f"stat({shown}): a {kind}, not a directory"
-        own = may(os.path.dirname(found.at), os.W_OK | os.X_OK)
+        # access(2) allows its own process all in /proc/self/fd, where nothing can be renamed.
+        above = os.path.realpath(os.path.dirname(found.at))
+        own = may(above, os.W_OK | os.X_OK) and not above.startswith("/proc/")
         fix = f"mv {at} {quoted(found.at + '.old')}" if own else elsewhere
     elif found.kind == "dangling":
         target = os.path.normpath(os.path.join(os.path.dirname(found.at), os.readlink(found.at)))

@@ -18,7 +18,7 @@ REFUSALS: dict[str, tuple[str, str, str]] = {
     "address": (
         "MC0101",
         "{path} is an address, and minictr opens files and directories",
-        "Store the image in a file first: `apptainer pull image.sif {quoted}`.",
+        "{remedy}",
     ),
     "unnamable": ("MC0101", "{path} cannot be the name of a file: {what}", "Correct the path."),
     "dangling": (

@@ -133,11 +133,14 @@ def _unfit_for_image(place: Place, spot: Spot, path: str, writable: bool) -> str
     if not place.asked:
         return "the writable image has no such path"
     # A writable image is the user's own: nothing is made in it that the payload did not make.
+    from minictr.image.obstacles import can_be_made
     from minictr.image.refusals import quoted
 
     fix = f"mkdir -p {quoted(path)}"
     if place.kind == "file":
         fix = f"mkdir -p {quoted(path.rpartition('/')[0])} && touch {quoted(path)}"
+    if not can_be_made(path):
+        fix = "Use --writable-tmpfs, or choose a target that the image has."
     cause = f"{place.target} is not in the image, and --writable makes no mount points"
     raise Refusal("MC0439", cause, f"{path} does not exist", fix)
 

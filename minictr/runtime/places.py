@@ -88,12 +88,17 @@ def _look_at(workdir: str) -> None:
     except OSError as error:
         import errno
 
+        from minictr.image.obstacles import can_be_made
         from minictr.image.refusals import quoted
 
         why = posix.strerror(error.errno or 0)
-        fix = f"mkdir -p {quoted(workdir)}" if error.errno == errno.ENOENT else "Name another one."
-        cause = f"--workdir {workdir} cannot be reached: {why}"
-        raise Refusal("MC0443", cause, f"stat({workdir}): {why}", fix) from None
+        fix, of_administrator = "Name another one.", ""
+        if error.errno == errno.ENOENT and can_be_made(workdir):
+            fix = f"mkdir -p {quoted(workdir)}"
+        elif error.errno == errno.ENOENT:
+            of_administrator = f"install -d -o {posix.geteuid()} {quoted(workdir)}"
+        cause, proof = f"--workdir {workdir} cannot be reached: {why}", f"stat({workdir}): {why}"
+        raise Refusal("MC0443", cause, proof, fix, of_administrator) from None
 
 
 def _defaults(request: Request, host: Host) -> list[Place]:

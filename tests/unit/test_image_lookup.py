@@ -132,6 +132,15 @@ def test_an_address_is_told_from_a_file() -> None:
     assert refusal.fix.endswith("`apptainer pull image.sif docker://alpine:3`.")
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("file:///srv/a b.sif", "the path alone: '/srv/a b.sif'."),
+     ("instance://name", "minictr keeps no instances.")],
+)  # fmt: skip
+def test_no_tool_is_named_for_an_address_that_it_does_not_take(address: str, words: str) -> None:
+    assert refusal_of(address).fix.endswith(words)
+
+
 def test_a_directory_without_search_permission_is_named(place: Path) -> None:
     closed = place / "closed"
     (closed / "deep").mkdir(parents=True)

@@ -8,6 +8,7 @@ import stat
 from minictr.diagnosis.again import again, listing
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.probes.hidden import hidden, uncovered
 from minictr.diagnosis.probes.inside import granted, host_path
 from minictr.diagnosis.probes.permission import Denied, first_denied
 from minictr.diagnosis.probes.program import read_program
@@ -81,10 +82,17 @@ def not_executable(interview: Interview) -> Verdict:
     place = found.place
     if found.why != "mode" or found.role != "command":
         return Excluded(f"what denies execution is {place.reached}, and not by the command's mode")
+    covered = hidden(interview, place.path)
+    root = interview.container()
+    fixes = [_make_executable(interview, root, place)]
+    if covered:
+        kind = read_program(root, place.reached, place.reached, found.status).kind
+        fixes = [uncovered(interview, covered), *(fixes if kind in ("elf", "script") else [])]
+    seen = f"stat({place.reached}) in the container: {found.owner()}"
     return Proof(
         f"{place.reached} is not executable by {interview.host.user}",
-        (f"stat({place.reached}) in the container: {found.owner()}",),
-        fix_user=_make_executable(interview, interview.container(), place),
+        (seen, covered.fact()) if covered else (seen,),
+        fix_user="\n".join(fixes),
         fix_administrator=granted(interview, place.reached, found.status),
     )
 

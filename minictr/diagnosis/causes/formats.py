@@ -8,8 +8,9 @@ from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.command import how_reached, last
+from minictr.diagnosis.probes.hidden import hidden, uncovered
 from minictr.diagnosis.probes.inside import host_path
-from minictr.diagnosis.probes.program import Program, read_program, runs_here
+from minictr.diagnosis.probes.program import Program, read_program, runs_here, whole_name
 from minictr.diagnosis.probes.walk import walk
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.image.refusals import printable, quoted, sample
@@ -93,18 +94,22 @@ def no_program(interview: Interview) -> Verdict:
     if not isinstance(program, Program):
         return program
     known = next((words for start, words in _KNOWN if program.start.startswith(start)), "")
-    if program.kind == "text" and not known and not how_reached(interview, program):
+    shell = walk(interview.container(), "/bin/sh").reached == program.real
+    if program.kind == "text" and not (known or shell or how_reached(interview, program)):
         return Excluded(f"{program.real} is a text, which /bin/sh is given")
     words = known or "no format that this kernel executes"
     if program.kind == "text" and not known:
         words = "a text without a #! line, which the kernel takes for no interpreter"
+    covered = hidden(interview, program.path)
+    fix = f"Give the program that reads {printable(program.real)}, and this as argument."
     return Proof(
         f"{program.real} is no program: {words}",
         (
             f"its first bytes are {sample(program.start)}; a program begins with \\x7fELF",
             *how_reached(interview, program),
+            *([covered.fact()] if covered else []),
         ),
-        fix_user=f"Give the program that reads {printable(program.real)}, and this as argument.",
+        fix_user=uncovered(interview, covered) if covered else fix,
     )
 
 
@@ -138,7 +143,7 @@ def line_too_long(interview: Interview) -> Verdict:
         return script
     if not script.cut:
         return Excluded(f"the interpreter's name in {script.real} ends in its first 255 bytes")
-    name = _whole_name(interview, script)
+    name = whole_name(interview.container(), script)
     short = name.rpartition("/")[2]
     short = short if len(short) < _SHORT else "NAME"
     fix = f"Shorten the first line of {printable(script.real)}: `#!/usr/bin/env {short}`."
@@ -283,16 +288,3 @@ def bad_loader(interview: Interview) -> Verdict:
         ),
         fix_user=f"Install {printable(program.wants)} anew where the image is built.",
     )
-
-
-def _whole_name(interview: Interview, script: Program) -> str:
-    """The interpreter's name as the file has it, however long."""
-    import posix
-
-    descriptor = posix.open(interview.container() + script.real, posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
-        head = posix.pread(descriptor, 8192, 2)
-    finally:
-        posix.close(descriptor)
-    words = head.partition(b"\n")[0].split()
-    return words[0].decode("utf-8", "surrogateescape") if words else ""

@@ -10,7 +10,7 @@ from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.command import candidates, directory, last, programs, usual_place
 from minictr.diagnosis.probes.inside import host_path
-from minictr.diagnosis.probes.program import DEEPEST, Program, seen_from
+from minictr.diagnosis.probes.program import DEEPEST, Program, chain, seen_from
 from minictr.diagnosis.probes.walk import MAXSYMLINKS, Walk, walk
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.image.refusals import printable, quoted
@@ -92,7 +92,8 @@ def nested(interview: Interview) -> Verdict:
     outside = host_path(interview, script.real)
     shown = printable(script.real)
     fix = f"Name a program, not a script, as the interpreter in the first line of {shown}."
-    if len({one.real for one in read}) == 1 and outside:
+    shell = chain(interview.container(), "/bin/sh")[-1:]
+    if len({one.real for one in read}) == 1 and outside and shell and shell[0].kind == "elf":
         fix = f"sed -i '1s|.*|#!/bin/sh|' {quoted(outside)}"
     return Proof(
         f"{read[0].real} has a script as its interpreter, and that has one, and so on",

@@ -6,7 +6,7 @@ from minictr.diagnosis.again import again
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.walk import walk
 from minictr.image.refusals import printable
-from minictr.runtime.places import below, home_of
+from minictr.runtime.places import below, home_of, real
 from minictr.value import Value
 
 
@@ -52,13 +52,16 @@ def hidden(interview: Interview, path: str) -> Hidden | None:
 def uncovered(interview: Interview, one: Hidden) -> str:
     """What the user can do: each mount has an option of its own."""
     request, target = interview.request, one.target
-    shown = printable(target)
-    if target in {bind.target for bind in request.binds}:
+    # The step has the target with the image's links followed, and the source with the host's.
+    asked = (b.target for b in request.binds if one.source in (b.source, real(b.source)))
+    named = next(asked, "")
+    shown = printable(named or target)
+    if named:
         source = printable(one.source)
         return f"Bind {source} at another path than {shown}, or leave that bind out."
     if target in request.scratch:
         return f"Name another directory than {shown} for --scratch."
     if target == home_of(request, interview.host):
-        named = f"Give --home another target than {shown}."
-        return named if any(request.home) else again(request, "--no-home")
+        fix = f"Give --home another target than {shown}."
+        return fix if any(request.home) else again(request, "--no-home")
     return again(request, "--no-mount", "tmp" if target in ("/tmp", "/var/tmp") else "cwd")

@@ -117,6 +117,17 @@ def own_program(root: str, program: Program, name: str) -> bool:
     return (b"BusyBox" in content or b"toybox" in content) and table in content
 
 
+def whole_name(root: str, script: Program) -> str:
+    """The interpreter's name as the file of a script has it, however long."""
+    descriptor = posix.open(root + script.real, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        head = posix.pread(descriptor, 8192, 2)
+    finally:
+        posix.close(descriptor)
+    words = head.partition(b"\n")[0].split()
+    return words[0].decode("utf-8", "surrogateescape") if words else ""
+
+
 def runs_here(machine: int) -> bool:
     """Whether this kernel's programs have that e_machine: our own is one of them."""
     own = read_program("", "/proc/self/exe", "/proc/self/exe", posix.stat("/proc/self/exe")).machine

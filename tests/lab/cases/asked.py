@@ -7,6 +7,8 @@ from lab.bench import Case
 _INNER = 'mkdir "$IMAGE/inner" && mount -t tmpfs none "$IMAGE/inner"'
 _SEARCHED = f'chown root "$IMAGE" && chmod 0711 "$IMAGE"; {_INNER}; '
 _RUN = 'runuser -u "$USER" -- minictr exec "$IMAGE" true'
+_READ_ONLY = """mount --bind "$IMAGE" "$IMAGE"; mount -o remount,bind,ro "$IMAGE"
+    minictr exec"""
 
 CASES = [
     Case(
@@ -28,6 +30,16 @@ CASES = [
         near="""minictr exec --writable --bind "$DIRECTORY:/bin" \\
             --bind /etc/passwd:/bin/passwd "$IMAGE" true""",
         instead="MC0602",
+    ),
+    Case(
+        "MC0439",
+        name="read-only",
+        script=f"unshare -Urm sh -ec '{_READ_ONLY} --writable --bind /etc:/new \"$IMAGE\" true'",
+        proof=("{image}/new does not exist",),
+        fix=("Use --writable-tmpfs",),
+        repaired=f"unshare -Urm sh -ec '{_READ_ONLY} --writable-tmpfs --bind /etc:/new "
+        '"$IMAGE" true\'',
+        near=f"unshare -Urm sh -ec '{_READ_ONLY} --bind /etc:/new \"$IMAGE\" true'",
     ),
     Case(
         "MC0440",
@@ -78,6 +90,15 @@ CASES = [
         fix=("mkdir -p {directory}/work",),
         repaired='eval "$USER_FIX"; minictr exec -c --workdir "$DIRECTORY/work" "$IMAGE" true',
         near='minictr exec --contain --workdir "$DIRECTORY" "$IMAGE" true',
+    ),
+    Case(
+        "MC0443",
+        name="of-root",
+        script='minictr exec -c --workdir /nowhere/work "$IMAGE" true',
+        proof=("stat(/nowhere/work): No such file",),
+        fix=("Name another one.", "install -d -o {uid} /nowhere/work"),
+        repaired='minictr exec -c --workdir "$DIRECTORY" "$IMAGE" true',
+        near='mkdir "$DIRECTORY/work"; minictr exec -c --workdir "$DIRECTORY/work" "$IMAGE" true',
     ),
     Case(
         "MC0443",

@@ -190,6 +190,19 @@ CASES = [
     ),
     Case(
         "MC0606",
+        name="covered",
+        status=126,
+        script="""echo text >"$DIRECTORY/text"
+            minictr exec --bind "$DIRECTORY/text:/bin/sh" "$IMAGE" sh""",
+        proof=("the image has /bin/sh, and the bind of {directory}/text on /bin/busybox hides it",),
+        fix=("Bind {directory}/text at another path than /bin/sh, or leave that bind out.",),
+        repaired="""echo text >"$DIRECTORY/text"
+            minictr exec --bind "$DIRECTORY/text:/bin/text" "$IMAGE" sh -c :""",
+        near="""cp "$IMAGE/bin/busybox" "$DIRECTORY/sh"
+            minictr exec --bind "$DIRECTORY/sh:/bin/sh" "$IMAGE" sh -c :""",
+    ),
+    Case(
+        "MC0606",
         name="list",
         as_root=True,
         status=126,

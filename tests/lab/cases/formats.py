@@ -6,6 +6,8 @@ from lab.bench import Case
 from lab.cases.common import LIBRARIES
 
 OWN = """own() { printf "$2" >"$IMAGE/bin/$1"; chmod +x "$IMAGE/bin/$1"; }"""
+BOUND = 'echo text >"$DIRECTORY/text"'
+ON_SHELL = 'minictr exec --bind "$DIRECTORY/text:/bin/sh" "$IMAGE"'
 
 CASES = [
     Case(
@@ -35,6 +37,18 @@ CASES = [
         repaired='minictr exec "$IMAGE" cat /bin/true',
         # A text, which /bin/sh is given.
         near=f"{OWN}; own tool.exe 'exit 0 MZ\\n'; minictr exec \"$IMAGE\" tool.exe",
+    ),
+    Case(
+        "MC0624",
+        name="shell",
+        status=126,
+        script=f'{BOUND}; chmod +x "$DIRECTORY/text"; {ON_SHELL} sh',
+        proof=("the image has /bin/sh, and the bind of {directory}/text on /bin/busybox hides it",),
+        fix=("Bind {directory}/text at another path than /bin/sh",),
+        repaired=f'{BOUND}; minictr exec --bind "$DIRECTORY/text:/bin/text" "$IMAGE" sh -c :',
+        # It is not executable, which comes first; and the same fix.
+        near=f"{BOUND}; {ON_SHELL} sh",
+        instead="MC0606",
     ),
     Case(
         "MC0624",

@@ -13,6 +13,9 @@ LINKS = """links() { rm "$IMAGE/bin/true"; printf '#!/bin/sh\\n' >"$IMAGE/bin/tr
     chmod +x "$IMAGE/bin/true"; ln -s true "$IMAGE/bin/l0"
     for number in $(seq "$1"); do ln -s "l$((number - 1))" "$IMAGE/bin/l$number"; done; }"""
 LONG = "0" * 300
+# All that the image has, /bin/sh as well, is a script for /bin/sh.
+OWN_SHELL = """printf '#!/bin/sh\\n' >"$IMAGE/script"; chmod +x "$IMAGE/script"
+    mv "$IMAGE/script" "$IMAGE/bin/busybox\""""
 
 CASES = [
     Case(
@@ -67,6 +70,17 @@ CASES = [
             eval "$USER_FIX" && minictr exec "$IMAGE" self""",
         # Five scripts and a program are what the kernel allows.
         near=f'{CHAIN}; chain /bin/true; minictr exec "$IMAGE" s1',
+    ),
+    Case(
+        "MC0617",
+        name="shell",
+        status=126,
+        script=f'{OWN_SHELL}; minictr exec "$IMAGE" true',
+        proof=("/bin/busybox has a script as its interpreter",),
+        fix=("Name a program, not a script, as the interpreter",),
+        repaired='minictr exec "$IMAGE" true',
+        near='printf "#!/bin/sh\\n" >"$IMAGE/bin/greet"; chmod +x "$IMAGE/bin/greet"\n'
+        'minictr exec "$IMAGE" greet',
     ),
     Case(
         "MC0617",

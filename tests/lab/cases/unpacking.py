@@ -101,6 +101,16 @@ CASES = [
     ),
     Case(
         "MC0136",
+        name="descriptor",
+        script='MINICTR_CACHEDIR=/dev/fd/0 minictr exec "$SIF" true',
+        proof=("stat(/dev/fd/0): a ",),
+        fix=("MINICTR_CACHEDIR",),
+        repaired=IN_DIRECTORY,
+        near=f'echo text >"$DIRECTORY/cache"; {IN_DIRECTORY} 2>"$DIRECTORY/said"\n'
+        'grep -q "mv $DIRECTORY/cache" "$DIRECTORY/said"',
+    ),
+    Case(
+        "MC0136",
         name="above",
         script='ln -s "$DIRECTORY/gone" "$DIRECTORY/home"\n'
         'MINICTR_CACHEDIR="$DIRECTORY/home/cache" minictr exec "$SIF" true',
