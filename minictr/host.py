@@ -8,6 +8,7 @@ from __future__ import annotations
 import grp
 import posix
 import pwd
+import sys
 
 from minictr.value import Value
 
@@ -16,6 +17,9 @@ LAST_ID = (1 << 32) - 2  # 4294967295 is "no id"
 _ENOENT, _ENODEV, _ENOTDIR, _EFBIG = 2, 19, 20, 27
 _S_IFMT, _S_IFREG = 0o170000, 0o100000  # stat(2)
 _PART, _LONGEST = 1 << 16, 64 << 20  # bytes: of one read, and of a file that is read as a fact
+
+# COMPAT_UTS_MACHINE of a 64-bit kernel: arch/x86/include/asm/elf.h, arch/arm64/include/asm/compat.h
+_WIDE = {"i686": "x86_64", "armv8l": "aarch64"}
 
 
 class Fact(Value):
@@ -93,9 +97,18 @@ def read_host(root: str = "") -> Host:
     return Host(
         root=root, uid=uid, gid=gid, groups=tuple(posix.getgroups()),
         user=user, home=home, shell=shell, gecos=gecos,
-        kernel=_version(system.release), machine=system.machine,
+        kernel=_version(system.release), machine=native(system.machine),
         working_directory=_working_directory(), umask=mask,
     )  # fmt: skip
+
+
+def native(machine: str) -> str:
+    """The machine that this interpreter is built for, by what uname(2) calls it.
+
+    Under PER_LINUX32, setarch(8), that is the name of the 32-bit one, to 64-bit programs as well:
+    kernel/sys.c, override_architecture.
+    """
+    return _WIDE.get(machine, machine) if sys.maxsize >> 32 else machine
 
 
 def subordinate(host: Host, kind: str) -> list[tuple[int, int]]:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from typing import TypeAlias
 
+from minictr.host import native
 from minictr.image import sif
 from minictr.image.metadata import Object, describe_objects
 from minictr.image.open import architecture_of
@@ -232,7 +233,7 @@ def write_sif(path: str, objects: list[Object], offset: int) -> None:
     with open(path, "r+b") as file:
         length = file.seek(0, os.SEEK_END)
         now = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
-        machine = architecture_of(posix.uname().machine)
+        machine = architecture_of(native(posix.uname().machine))
         arch = machine if machine in sif.ARCHITECTURES.values() else ""
         extra = sif.PARTITION.pack(sif.FS_SQUASHFS, sif.PART_PRIMARY, sif.arch_code(arch))
         sizes = [(kind, name, len(content), b"") for kind, name, content in objects]

@@ -6,6 +6,7 @@ import posix
 import stat
 import sys
 
+from minictr.host import native
 from minictr.image import sif, squashfs
 from minictr.image.content import WINDOW, launch_end, recognise
 from minictr.image.directory import check_directory
@@ -65,7 +66,7 @@ def open_image(path: str, machine: str = "") -> Image:
         return Image("directory", path, "", 0, 0, "", 0, identity_of(status))
     source = open_source(path)
     try:
-        return _read_image(source, machine or posix.uname().machine)
+        return _read_image(source, machine or native(posix.uname().machine))
     finally:
         posix.close(source.descriptor)
 

@@ -12,6 +12,8 @@ import marshal
 import posix
 from _imp import source_hash
 
+from minictr.host import native
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,13 +46,13 @@ def filter_for(
     if profile == "unconfined":
         return b""
     path = path_of(profile)
-    machine = posix.uname()
+    kernel = posix.uname()
     try:
-        name = name_of(posix.stat(path), machine.machine, keep_capabilities)
+        name = name_of(posix.stat(path), native(kernel.machine), keep_capabilities)
     except (OSError, ValueError):
         name = ""  # the compiler says what is wrong with the path
     if cache and name:
-        bpf = _cached(f"{cache}/filters/{name}", name, machine.release)
+        bpf = _cached(f"{cache}/filters/{name}", name, kernel.release)
         if bpf:
             return bpf
     return _compiled(path, keep_capabilities, cache, name, say or _quiet)
@@ -104,19 +106,20 @@ def _compiled(path: str, keep: bool, cache: str, name: str, say: Callable[[str],
     import time
 
     began = time.time_ns()
-    machine = posix.uname()
-    program, origin = _shipped(path, machine.machine, keep) or _compile(path, machine.machine, keep)
+    kernel = posix.uname()
+    machine = native(kernel.machine)
+    program, origin = _shipped(path, machine, keep) or _compile(path, machine, keep)
     say(f"seccomp profile {path}: {len(program) // 8} BPF instructions, {origin[1]}")
     if origin[2]:
         say(f"libseccomp does not know {', '.join(origin[2])}: added by number")
     identity = posix.stat(path)
     # A change while it was read, or a second one within a tick of the clock files are dated by,
     # would keep the old text's filter under the new text's identity.
-    if name_of(identity, machine.machine, keep) != name or began - identity.st_ctime_ns < _RACY:
+    if name_of(identity, machine, keep) != name or began - identity.st_ctime_ns < _RACY:
         say(f"seccomp filter not cached: {path} changed this very moment")
     elif cache:
         ends = path, source_hash(FORMAT, program)
-        record = marshal.dumps((FORMAT, name, machine.release, program, *origin, *ends))
+        record = marshal.dumps((FORMAT, name, kernel.release, program, *origin, *ends))
         _keep(f"{cache}/filters", name, record, say)
     return program
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import _ctypes
 import posix
 
+from minictr.host import native
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -71,7 +73,7 @@ _mount, _umount2, _sethostname, _capset, _prctl, _socketpair, _setsockopt, _sysc
 
 
 def _number(call: str) -> int:
-    machine = posix.uname().machine
+    machine = native(posix.uname().machine)
     if machine not in _NUMBERS:
         raise CallError(call, (machine,), 38)  # ENOSYS
     return _NUMBERS[machine][call]

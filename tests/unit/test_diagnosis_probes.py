@@ -16,7 +16,7 @@ from minictr.diagnosis.probes.program import chain, read_program, runs_here
 from minictr.diagnosis.probes.subids import free_range, read_subids
 from minictr.diagnosis.probes.surroundings import distribution, sysctl_files
 from minictr.diagnosis.probes.walk import NOT_OURS, walk
-from minictr.host import LAST_ID, read_host, subordinate
+from minictr.host import LAST_ID, native, read_host, subordinate
 
 # --- walk ---------------------------------------------------------------------------------------
 
@@ -251,3 +251,11 @@ def test_the_line_that_sets_a_sysctl_is_found(tmp_path: Path) -> None:
 def test_a_distribution_and_those_it_is_like() -> None:
     text = 'NAME="X"\nID=ubuntu\nID_LIKE="debian other"\n'
     assert distribution(text) == ("ubuntu", "debian", "other")
+
+
+def test_a_32_bit_personality_does_not_change_the_machine() -> None:
+    here = os.uname().machine
+    assert {native(name) for name in (here, {"x86_64": "i686", "aarch64": "armv8l"}[here])} == {
+        here
+    }
+    assert native("riscv64") == "riscv64"

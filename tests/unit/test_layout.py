@@ -127,7 +127,7 @@ def test_diagnosis_does_not_know_the_command_line(path: str) -> None:
 
 @pytest.mark.parametrize("path", below("image", "host", "refusal"))
 def test_parsers_can_be_fuzzed_alone(path: str) -> None:
-    ours = ("minictr.image", "minictr.refusal", "minictr.value")
+    ours = ("minictr.image", "minictr.host", "minictr.refusal", "minictr.value")
     foreign = {
         name
         for name in imports(FILES[path])

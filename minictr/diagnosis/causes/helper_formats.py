@@ -20,6 +20,7 @@ from minictr.diagnosis.probes.program import Program, chain, runs_here
 from minictr.diagnosis.probes.walk import walk
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.diagnosis.words import errno_name
+from minictr.host import native
 from minictr.runtime.idmap import KILLED
 
 _BROKEN = (0, errno.ENOEXEC, errno.EACCES)  # 0: a signal ended it, or it was not started yet
@@ -100,7 +101,7 @@ def helper_foreign(interview: Interview) -> Verdict:
     for path in not_executed(interview, errno.ENOEXEC):
         program = _program(interview, path)
         if program and program.kind == "elf" and not runs_here(program.machine):
-            machine = posix.uname().machine
+            machine = native(posix.uname().machine)
             return Proof(
                 f"{path} was built for {program.built_for}, and this machine is {machine}",
                 (f"e_machine of {path} is {program.machine}", f"uname(2): {machine}"),

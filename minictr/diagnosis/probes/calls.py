@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posix
 
+from minictr.host import native
 from minictr.runtime.namespaces import FLAGS
 from minictr.runtime.syscalls import raw
 from minictr.value import Value
@@ -150,4 +151,4 @@ def _words(descriptor: int) -> str:
 
 def _number(call: str) -> int:
     """The call's number; -1, which gives ENOSYS, on machines that are not in the table."""
-    return _NUMBERS.get(posix.uname().machine, {}).get(call, -1)
+    return _NUMBERS.get(native(posix.uname().machine), {}).get(call, -1)

@@ -10,7 +10,7 @@ import re
 from minictr.diagnosis.probes.elf import LARGEST, PT_DYNAMIC, PT_LOAD, Elf, cut_short
 from minictr.diagnosis.probes.program import MACHINES, seen_from
 from minictr.diagnosis.probes.walk import walk
-from minictr.host import read_fact
+from minictr.host import native, read_fact
 from minictr.image.tree import may
 from minictr.value import Value
 
@@ -237,7 +237,7 @@ def _put_in(paths: str, path: str) -> tuple[str, ...]:
     for place in _listed(paths):
         for name in ("$ORIGIN", "${ORIGIN}"):
             place = place.replace(name, origin)
-        for lib in ("lib", "lib64", f"lib/{posix.uname().machine}-linux-gnu"):
+        for lib in ("lib", "lib64", f"lib/{native(posix.uname().machine)}-linux-gnu"):
             found.append(place.replace("${LIB}", lib).replace("$LIB", lib))
-    machine = posix.uname().machine
+    machine = native(posix.uname().machine)
     return tuple(dict.fromkeys(one.replace("$PLATFORM", machine) for one in found))

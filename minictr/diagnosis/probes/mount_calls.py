@@ -10,6 +10,7 @@ import errno
 import posix
 
 from minictr.diagnosis.probes.children import ask
+from minictr.host import native
 from minictr.runtime.syscalls import CLONE_NEWUTS, MNT_DETACH, raw
 from minictr.value import Value
 
@@ -105,4 +106,4 @@ def number_of(call: str) -> int:
     """The call's number; -1, which gives ENOSYS, on machines that are not in the table."""
     if call == "mount_setattr":
         return _MOUNT_SETATTR
-    return _NUMBERS.get(posix.uname().machine, {}).get(call, -1)
+    return _NUMBERS.get(native(posix.uname().machine), {}).get(call, -1)

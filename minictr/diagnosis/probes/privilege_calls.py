@@ -7,6 +7,7 @@ import posix
 
 from minictr.diagnosis.probes.calls import ioctl_in_vain
 from minictr.diagnosis.probes.children import ask
+from minictr.host import native
 from minictr.runtime.bpf import SECCOMP_RET_ALLOW
 from minictr.runtime.syscalls import CallError, prctl, raw, seccomp_load
 from minictr.value import Value
@@ -116,7 +117,7 @@ def allowing(instructions: int) -> bytes:
 def _make(number: str, arguments: tuple[int, ...]) -> int:
     if number == "ioctl":
         return -ioctl_in_vain(*arguments)
-    here = {"close_range": _CLOSE_RANGE, **_NUMBERS.get(posix.uname().machine, {})}
+    here = {"close_range": _CLOSE_RANGE, **_NUMBERS.get(native(posix.uname().machine), {})}
     return max(-raw(here.get(number, -1), *arguments), 0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from minictr.diagnosis.probes.ancestry import Ancestor
-from minictr.host import read_fact
+from minictr.host import native, read_fact
 from minictr.runtime.syscalls import raw
 from minictr.value import Value
 
@@ -39,7 +39,7 @@ def rlimit(kind: str, pid: int = 0) -> Rlimit | None:
     prlimit(2) rather than /proc/PID/limits: a process at its limit may have no descriptor left.
     """
     answer = bytearray(16)  # struct rlimit64
-    number = _PRLIMIT64.get(posix.uname().machine, -1)
+    number = _PRLIMIT64.get(native(posix.uname().machine), -1)
     if raw(number, pid, _KINDS[kind][0], 0, answer) < 0:
         return None
     return Rlimit(kind, *(int.from_bytes(answer[at : at + 8], "little") for at in (0, 8)))

@@ -42,6 +42,16 @@ CASES = [
         near=profile("mkdir", "SCMP_ACT_LOG"),
     ),
     Case(
+        "MC0503",
+        name="personality",
+        script=profile("mkdir", "SCMP_ACT_NOTHING"),
+        proof=("SCMP_ACT_NOTHING",),
+        repaired=profile("mkdir"),
+        # uname(2) names the 32-bit machine then, and the programs are 64-bit ones.
+        near='setarch linux32 true || exit 77; setarch linux32 minictr exec "$IMAGE" true && '
+        'setarch linux32 minictr exec "$SIF" true',
+    ),
+    Case(
         "MC0504",
         proof=("execve", "{directory}/profile.json"),
         fix=("Allow execve in {directory}/profile.json",),
