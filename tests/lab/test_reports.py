@@ -63,6 +63,11 @@ PAIRS = {
             setpriv --no-new-privs {HELPERS}""",
         True, ["MC0306", "MC0307"],
     ),
+    "no range for root of a namespace, who needs no setuid bit": (
+        f"""private-etc; sed -i "/^root:/d" /etc/subuid /etc/subgid
+            {AS_USER} unshare --map-auto --map-root-user {MANY}""",
+        True, ["MC0303", "MC0304"],
+    ),
     "no_new_privs, then a helper without the setuid bit": (
         f"{WEAK_HELPER}; setpriv --no-new-privs {HELPERS}", True, ["MC0307", "MC0308"],
     ),

@@ -7,12 +7,14 @@ from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.children import ask
 from minictr.diagnosis.probes.helpers import CAPABILITY, powerless
-from minictr.diagnosis.probes.own_maps import OVERFLOW, extents, holds, is_whole
+from minictr.diagnosis.probes.own_maps import OF_ROOT, OVERFLOW, extents, has_no_id, holds, is_whole
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.host import read_fact
 from minictr.image.refusals import quoted
 
-_SYS_PTRACE = 19  # CAP_SYS_PTRACE, include/uapi/linux/capability.h
+# include/uapi/linux/capability.h, without CAP_
+_SETUID = 7
+_SYS_PTRACE = 19
 
 
 @cause(
@@ -45,19 +47,24 @@ def unmapped_owner(interview: Interview) -> Verdict:
         return helper
     if not helper.setuid or helper.capable:
         return Excluded(f"{helper.path} has nothing from its owner: {helper.described}")
+    if _is_privileged(interview):
+        return Excluded("the caller is root with CAP_SETUID, and needs no setuid bit")
     own = interview.fact("/proc/self/uid_map")
     if own.errno:
         return Unknown("/proc/self/uid_map cannot be read")
-    if helper.owner != OVERFLOW or holds(extents(own.text), OVERFLOW, 1):
+    if not has_no_id(helper.owner, own.text):
         return Excluded(f"{helper.path} belongs to uid {helper.owner}, which is mapped")
     lines = "; ".join(" ".join(line.split()) for line in own.text.splitlines())
+    seen = [f"{helper.path}: {helper.described}, which stands for no id"]
+    if holds(extents(own.text), OVERFLOW, 1):
+        seen = [
+            f"{helper.path}: {helper.described}, as which root of the machine reads here, too",
+            f"stat({OF_ROOT}): owner {OVERFLOW}",
+        ]
     return Proof(
         f"the owner of {helper.path} has no id in this user namespace, so that its setuid bit "
         "gives nothing",
-        (
-            f"{helper.path}: {helper.described}, which stands for no id",
-            f"/proc/self/uid_map: {lines}",
-        ),
+        (*seen, f"/proc/self/uid_map: {lines}"),
         fix_user=with_single_map(interview.request),
         fix_administrator="Start the outer container with a map of many ids, 0 among them, and "
         "with a newuidmap that its root owns.",
@@ -96,7 +103,7 @@ def not_of_root(interview: Interview) -> Verdict:
     if helper is None or isinstance(helper, Unknown):
         return helper
     own = interview.fact("/proc/self/uid_map").text
-    unmapped = helper.owner == OVERFLOW and not holds(extents(own), OVERFLOW, 1)
+    unmapped = has_no_id(helper.owner, own) or _is_privileged(interview)
     if not helper.setuid or helper.capable or not helper.owner or unmapped:
         return Excluded(f"{helper.path}: {helper.described}")
     fix = "Give this container a newuidmap and a newgidmap that its own root (0) owns."
@@ -160,6 +167,16 @@ def traced(interview: Interview) -> Verdict:
         ),
         fix_user=f"{with_single_map(interview.request)}\nStart minictr without {named}.",
     )
+
+
+def _is_privileged(interview: Interview) -> bool:
+    """Whether a helper that was not started yet will have the caller's own privilege.
+
+    Root's capabilities are the program's at execve(2), whoever owns it: capabilities(7).
+    """
+    if interview.failure.call != "getsubids" or interview.host.uid:
+        return False
+    return bool(int(_status("self").get("CapEff", "0"), 16) >> _SETUID & 1)
 
 
 def _tracer() -> int:

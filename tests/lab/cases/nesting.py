@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab.bench import Case
-from lab.cases.common import AS_USER
+from lab.cases.common import AS_USER, MANY
 
 PLAIN = 'minictr exec "$IMAGE" true'
 
@@ -168,5 +168,23 @@ CASES = [
         fix=("minictr exec --no-pid ", "unshare --pid --fork --mount-proc"),
         repaired="""unshare -Urp sh -c "exec $USER_FIX" """,
         near=f"unshare -Ur --pid --fork --mount-proc {PLAIN}",
+    ),
+    Case(
+        "MC0319",
+        name="overflow",
+        as_root=True,
+        # 65534 is an id there, and what an id without a number reads as: that of root.
+        script=f'within 1:1:4000000000 "$USER" {MANY}',
+        proof=(
+            "the owner of /usr/bin/newuidmap has no id in this user namespace",
+            "stat(/proc/sys/kernel/overflowuid): owner 65534",
+        ),
+        fix=("minictr exec --id-map single ",),
+        repaired='within 1:1:4000000000 "$USER" sh -c "$USER_FIX"',
+        near=f"""cp -p /usr/bin/newuidmap "$DIRECTORY/newuidmap"; chown 65534 "$DIRECTORY/newuidmap"
+            chmod 4755 "$DIRECTORY/newuidmap"
+            mount --bind "$DIRECTORY/newuidmap" /usr/bin/newuidmap
+            within 0:0:4000000000 "$USER" {MANY}""",
+        instead="MC0318",
     ),
 ]
