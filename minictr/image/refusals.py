@@ -107,7 +107,7 @@ REFUSALS: dict[str, tuple[str, str, str]] = {
         AGAIN,
     ),
     "shrank": ("MC0112", "{path} became shorter while it was read", AGAIN),
-    "sif": ("MC0113", "{path} is damaged: {field} of the SIF {part} is {value}", AGAIN),
+    "sif": ("MC0113", "{path} is damaged: {field} of the SIF {part} {value}", AGAIN),
     "not an image": ("MC0114", "{path} is not an image: it is {look}", "{advice}"),
     "superblock": (
         "MC0115",
@@ -128,6 +128,11 @@ REFUSALS: dict[str, tuple[str, str, str]] = {
         "MC0117",
         "{path} has a primary partition of type {form}, and minictr reads squashfs",
         "Build the image again with a squashfs root file system.",
+    ),
+    "version": (
+        "MC0117",
+        "{path} is a {form} of version {version}, and minictr reads version {known}",
+        "Build the image again as a {form} of version {known}.",
     ),
     # Without proof there is no cause: a disk or a server that fails says no more than its errno.
     "call": ("MC0000", "{path} cannot be read: {call} returned {errno}", ""),

@@ -61,8 +61,6 @@ FILE_SYSTEMS = {
     FS_GOCRYPTFS: "gocryptfs-encrypted squashfs",
 }
 PART_SYSTEM, PART_PRIMARY, PART_DATA, PART_OVERLAY = 1, 2, 3, 4
-PARTITION_KINDS = {1: "system", 2: "primary", 3: "data", 4: "overlay"}
-HASHES = {1: "SHA256", 2: "SHA384", 3: "SHA512", 4: "BLAKE2s", 5: "BLAKE2b"}
 _NAMES = (
     *("", "386", "amd64", "arm", "arm64", "ppc64", "ppc64le"),
     *("mips", "mipsle", "mips64", "mips64le", "s390x", "riscv64", "loong64"),
@@ -148,7 +146,7 @@ def read_header(source: Source, start: bytes) -> Header:
     if magic != MAGIC:
         raise _damaged(source, "magic", sample(magic), f"a SIF has {sample(MAGIC)}")
     if version != VERSION:
-        raise _damaged(source, "version", sample(version), f"this reader knows {sample(VERSION)}")
+        raise _other_version(source, version)
     name = ARCHITECTURES.get(arch[:2], "")
     header = Header(launch.rstrip(b"\0"), version.rstrip(b"\0").decode(), name, uuid, *numbers)
     _check_table(source, header)
@@ -174,9 +172,11 @@ def find_primary(source: Source, header: Header) -> tuple[Descriptor, Partition]
             return descriptor, partition(descriptor)
         seen.append(descriptor.type)
     names = ", ".join(TYPES.get(each, f"type {each:#x}") for each in seen[:8]) or "no object"
-    proof = (
-        f"{span(header.descroff, header.descrlen)}: {header.dtotal} descriptors, {len(seen)} used"
-    )
+    table = span(header.descroff, header.descrlen)
+    proof = f"{table}: {header.dtotal} descriptors, {len(seen)} used"
+    if seen and TYPES.keys().isdisjoint(seen):
+        expected = f"what stands there has types that no object has: {names}"
+        raise _damaged(source, "descroff", header.descroff, expected)
     if OCI_ROOT_INDEX in seen or OCI_BLOB in seen:
         raise refuse("oci-sif", source.path, f"{proof}: {names}")
     raise refuse("no primary", source.path, proof, what=names)
@@ -185,17 +185,19 @@ def find_primary(source: Source, header: Header) -> tuple[Descriptor, Partition]
 def check_object(source: Source, header: Header, descriptor: Descriptor) -> None:
     """Refuse an object whose bytes are not all in the file, or lie over the header or the table."""
     first, size = descriptor.offset, descriptor.size
-    if first < HEADER.size or _overlap(first, size, header.descroff, header.descrlen):
-        expected = f"header and table end at byte {header.descroff + header.descrlen}"
+    table, behind = header.descroff, header.descroff + header.descrlen
+    if first < HEADER.size or (first < behind and table < first + max(size, 1)):
+        expected = f"header and table end at byte {behind}"
         raise _damaged(source, "offset", first, expected, header, descriptor)
     if size <= 0:
         raise _damaged(source, "size", size, "an object has one byte or more", header, descriptor)
     if first + size <= source.length:
         return
     if first + size <= header.dataoff + header.datalen:
-        what = f"{_label(descriptor)} (id {descriptor.id})"
+        kind = TYPES.get(descriptor.type, "object").lower()
+        what = f"{kind} {descriptor.index + 1} (id {descriptor.id})"
         raise truncated(source, what, first, size, _end(header))
-    field, value = ("offset", first) if first >= source.length else ("size", size)
+    field, value = _beyond(source, ("offset", first), ("size", size))
     expected = f"the object takes {span(first, size)}, the file has {source.length} bytes"
     raise _damaged(source, field, value, expected, header, descriptor)
 
@@ -252,9 +254,25 @@ def _check_table(source: Source, header: Header) -> None:
         return
     if first + size <= header.dataoff + header.datalen:
         raise truncated(source, "the SIF descriptor table", first, size, _end(header))
-    field, value = ("descroff", first) if first >= source.length else ("descrlen", size)
+    field, value = _beyond(source, ("descroff", first), ("descrlen", size))
     expected = f"the table takes {span(first, size)}, the file has {source.length} bytes"
     raise _damaged(source, field, value, expected)
+
+
+def _other_version(source: Source, version: bytes) -> Refusal:
+    expected = f"this reader knows {sample(VERSION)}"
+    if version[2] or not version[:2].isdigit() or version[:2] == b"00":
+        return _damaged(source, "version", sample(version), expected)
+    proof = f"byte {VERSION_AT}: version is {sample(version)}; {expected}"
+    words = {"form": "SIF", "version": version[:2].decode(), "known": "01"}
+    return refuse("version", source.path, proof, **words)
+
+
+def _beyond(source: Source, *pair: tuple[str, int]) -> tuple[str, int | str]:
+    """Which of two numbers leads beyond the file: both, where only their sum does."""
+    wrong = [one for one in pair if one[1] >= source.length]
+    fields, values = (" and ".join(map(str, both)) for both in zip(*pair, strict=True))
+    return wrong[0] if wrong else (fields, values)
 
 
 def _damaged(
@@ -265,22 +283,15 @@ def _damaged(
     header: Header | None = None,
     descriptor: Descriptor | None = None,
 ) -> Refusal:
-    part, at = "header", HEADER_FIELDS.get(field, 0)
+    first, both, _ = field.partition(" and ")
+    part, at, verb = "header", HEADER_FIELDS.get(first, 0), "are" if both else "is"
     if header and descriptor:
         part = f"descriptor {descriptor.index + 1}"
-        at = header.descroff + descriptor.index * DESCRIPTOR.size + DESCRIPTOR_FIELDS[field]
-    proof = f"byte {at}: {field} is {value}; {expected}"
-    return refuse("sif", source.path, proof, field=field, part=part, value=value)
+        at = header.descroff + descriptor.index * DESCRIPTOR.size + DESCRIPTOR_FIELDS[first]
+    proof = f"byte {at}: {field} {verb} {value}; {expected}"
+    return refuse("sif", source.path, proof, field=field, part=part, value=f"{verb} {value}")
 
 
 def _end(header: Header) -> str:
     """What tells a file cut short from a wrong number: the header knows how long it was."""
     return f"; by dataoff and datalen it had {header.dataoff + header.datalen}"
-
-
-def _label(descriptor: Descriptor) -> str:
-    return f"{TYPES.get(descriptor.type, 'object').lower()} {descriptor.index + 1}"
-
-
-def _overlap(first: int, size: int, other: int, other_size: int) -> bool:
-    return first < other + other_size and other < first + max(size, 1)

@@ -17,6 +17,8 @@ SUPERBLOCK = struct.Struct("<4s4I6H8Q")
 COMPRESSORS = {1: "gzip", 2: "lzma", 3: "lzo", 4: "xz", 5: "lz4", 6: "zstd"}
 SMALLEST_BLOCK, LARGEST_BLOCK = 4096, 1 << 20
 METADATA = 8192  # bytes of a metadata block
+# Bytes: a metadata block that no compressor could make smaller, with its header; a FIFO's inode.
+SMALLEST_PACKED, SMALLEST_INODE = 3, 20
 _UNCOMPRESSED = 1 << 15  # in the header of a metadata block, beside its size
 _POINTER, _ONE_ID = struct.Struct("<Q"), struct.Struct("<HI")
 NONE = (1 << 64) - 1  # SQUASHFS_INVALID_BLK: the table is absent
@@ -111,6 +113,10 @@ def _check_form(source: Source, offset: int, block: Superblock) -> None:
     version = f"{block.s_major}.{block.s_minor}"
     blocks = f"a power of two from {SMALLEST_BLOCK} to {LARGEST_BLOCK} is expected"
     size = block.block_size
+    if version != "4.0" and 0 < block.s_major < 10 and block.s_minor < 10:
+        proof = f"byte {offset + FIELDS['version']}: version is {version}; 4.0 is expected"
+        words = {"form": "squashfs", "version": version, "known": "4.0"}
+        raise refuse("version", source.path, proof, **words)
     if version != "4.0":
         raise _damaged(source, offset, "version", version, "4.0 is expected")
     if not SMALLEST_BLOCK <= size <= LARGEST_BLOCK or size & (size - 1):
@@ -129,7 +135,12 @@ def _check_form(source: Source, offset: int, block: Superblock) -> None:
 
 
 def _check_tables(source: Source, offset: int, block: Superblock) -> None:
-    """Every table begins after the superblock and before bytes_used."""
+    """Every table begins after the superblock and before bytes_used; inodes fit into theirs."""
+    starts = [getattr(block, field) for field in FIELDS if field.endswith("_start")]
+    beyond = [start for start in starts if block.bytes_used <= start < NONE]
+    if len(beyond) > 1:  # one number is wrong and not several
+        expected = f"tables begin at bytes {', '.join(str(start) for start in sorted(beyond))}"
+        raise _damaged(source, offset, "bytes_used", block.bytes_used, expected)
     for field in FIELDS:
         if not field.endswith("_start"):
             continue
@@ -142,6 +153,11 @@ def _check_tables(source: Source, offset: int, block: Superblock) -> None:
     if root >= block.directory_table_start or within >= METADATA:
         expected = f"inodes end at byte {block.directory_table_start}, a block at {METADATA}"
         raise _damaged(source, offset, "root_inode", f"{block.root_inode:#x}", expected)
+    table = block.directory_table_start - block.inode_table_start
+    most = table // SMALLEST_PACKED * METADATA // SMALLEST_INODE
+    if block.inodes > most:
+        expected = f"their table has {table} bytes, in which no more than {most} fit"
+        raise _damaged(source, offset, "inodes", block.inodes, expected)
 
 
 def _check_length(source: Source, offset: int, size: int, block: Superblock, bare: bool) -> None:

@@ -83,7 +83,12 @@ def test_a_name_that_is_not_text_survives() -> None:
         ("descroff", -1, "byte 96: descroff is -1; the header ends at byte 128"),
         ("descroff", 127, "byte 96: descroff is 127;"),
         ("descroff", FAR, f"byte 96: descroff is {FAR}; the table takes bytes {FAR} to"),
-        ("descroff", LENGTH - 1, "byte 104: descrlen is 28080; the table takes bytes 1138687 to"),
+        (
+            "descroff",
+            LENGTH - 1,
+            "byte 96: descroff and descrlen are 1138687 and 28080; the table takes bytes",
+        ),
+        ("descroff", 4097, "byte 96: descroff is 4097; what stands there has types that no object"),
         ("descrlen", -1, "byte 104: descrlen is -1; dtotal 48 times 585 is 28080"),
         ("descrlen", 28079, "byte 104: descrlen is 28079;"),
         ("descrlen", FAR, f"byte 104: descrlen is {FAR}; the table takes bytes 4096 to"),
@@ -95,7 +100,7 @@ def test_a_header_with_a_wrong_number_names_the_field(
     refusal = refused(tmp_path, sif_with({field: value}))
     assert refusal.code == "MC0113"
     assert refusal.proof.startswith(proof)
-    assert "of the SIF header is" in refusal.cause
+    assert " of the SIF header " in refusal.cause
 
 
 @pytest.mark.parametrize(
@@ -108,11 +113,12 @@ def test_a_header_with_a_wrong_number_names_the_field(
         ("offset", 32175, 17),
         ("offset", LENGTH, 17),
         ("offset", FAR, 17),
-        ("offset", LENGTH - 1, 25),
+        ("offset", LENGTH - 1, 17),
+        ("offset", PARTITION_AT + 1, 17),
         ("size", 0, 25),
         ("size", -1, 25),
         ("size", -FAR - 1, 25),
-        ("size", 1101825, 25),
+        ("size", 1101825, 17),
         ("size", FAR, 25),
     ],
 )
@@ -122,7 +128,18 @@ def test_a_partition_that_cannot_lie_there_names_the_field(
     refusal = refused(tmp_path, sif_with(None, **{field: value}))
     assert refusal.code == "MC0113"
     assert refusal.proof.startswith(f"byte {DESCRIPTOR_AT + byte}: ")
-    assert "of the SIF descriptor 3 is" in refusal.cause
+    assert " of the SIF descriptor 3 " in refusal.cause
+
+
+def test_of_two_numbers_that_lead_too_far_together_neither_is_blamed_alone(tmp_path: Path) -> None:
+    refusal = refused(tmp_path, sif_with(None, offset=PARTITION_AT + 1))
+    assert "offset and size of the SIF descriptor 3 are 36865 and 1101824" in refusal.cause
+
+
+def test_another_version_is_no_damage(tmp_path: Path) -> None:
+    refusal = refused(tmp_path, patched(whole_sif(), 42, b"02"))
+    assert refusal.code == "MC0117"
+    assert "is a SIF of version 02, and minictr reads version 01" in refusal.cause
 
 
 def test_a_table_over_the_partition_is_refused(tmp_path: Path) -> None:
@@ -133,7 +150,7 @@ def test_a_table_over_the_partition_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("at", "raw", "field"),
-    [(41, b"\1", "magic"), (32, b"T", "magic"), (42, b"02", "version"), (44, b"x", "version")],
+    [(41, b"\1", "magic"), (32, b"T", "magic"), (42, b"00", "version"), (44, b"x", "version")],
 )
 def test_magic_and_version_are_exact(tmp_path: Path, at: int, raw: bytes, field: str) -> None:
     refusal = refused(tmp_path, patched(whole_sif(), at, raw))

@@ -38,8 +38,9 @@ def test_the_superblock_of_mksquashfs_is_understood() -> None:
         ("block_log", "H", 16),
         ("block_log", "H", 65535),
         ("no_ids", "H", 0),
-        ("version", "H", 3),
-        ("version", "H", 5),
+        ("version", "H", 0),
+        ("version", "H", 300),
+        ("inodes", "I", (1 << 32) - 1),
         ("root_inode", "Q", (1 << 64) - 1),
         ("root_inode", "Q", 8192),
         ("bytes_used", "Q", 0),
@@ -67,9 +68,21 @@ def test_a_damaged_superblock_names_the_field(
     assert at in FIELDS.values()
 
 
-def test_the_minor_version_counts(tmp_path: Path) -> None:
-    refusal = refused(tmp_path, patched(bare_squashfs(), 30, b"\1"))
-    assert refusal.proof == "byte 28: version is 4.1; 4.0 is expected"
+@pytest.mark.parametrize(
+    ("raw", "version"), [(b"\4\0\1", "4.1"), (b"\3\0\1", "3.1"), (b"\5\0\0", "5.0")]
+)
+def test_another_version_is_no_damage(tmp_path: Path, raw: bytes, version: str) -> None:
+    refusal = refused(tmp_path, patched(bare_squashfs(), 28, raw))
+    assert refusal.code == "MC0117"
+    assert refusal.proof == f"byte 28: version is {version}; 4.0 is expected"
+    assert f"is a squashfs of version {version}, and minictr reads version 4.0" in refusal.cause
+    assert refusal.fix == "Build the image again as a squashfs of version 4.0."
+
+
+@pytest.mark.parametrize("value", [0, 96, BLOCK.inode_table_start])
+def test_an_end_before_several_tables_is_what_is_wrong(tmp_path: Path, value: int) -> None:
+    refusal = refused(tmp_path, squashfs_with("bytes_used", value, "Q"))
+    assert refusal.cause.endswith(f"bytes_used of the squashfs superblock is {value}")
 
 
 @pytest.mark.parametrize("field", ["xattr_id_table_start", "lookup_table_start"])

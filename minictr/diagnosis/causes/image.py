@@ -141,7 +141,7 @@ _STORIES: dict[str, tuple[str, str, str, str, str, str, str]] = {
     "MC0113": (
         "a field of the SIF is damaged",
         "A field of the header or of a descriptor has a value that no writer gives it.",
-        'cp "$SIF" "$DIRECTORY/image.sif" && poke "$DIRECTORY/image.sif" 42 "99"\n'
+        'cp "$SIF" "$DIRECTORY/image.sif" && poke "$DIRECTORY/image.sif" 42 "xx"\n'
         'minictr exec "$DIRECTORY/image.sif" true',
         "download or copy the image again.",
         NOTHING,
@@ -178,8 +178,10 @@ _STORIES: dict[str, tuple[str, str, str, str, str, str, str]] = {
         _SQUASHFS + ", *_COMPRESSION.",
     ),
     "MC0117": (
-        "the primary partition holds a file system that minictr does not read",
-        "The SIF says that the partition is neither squashfs nor ext nor encrypted.",
+        "the image is of a format that minictr does not read, or of another version of one",
+        "The SIF says that its primary partition is neither squashfs nor ext nor encrypted; or SIF "
+        "or squashfs have another version than 01 and 4.0. Squashfs 3.1 and older, of before 2009, "
+        "are read by no kernel of today either.",
         'cp "$SIF" "$DIRECTORY/image.sif" && poke "$DIRECTORY/image.sif" 5467 "\\\\004"\n'
         'minictr exec "$DIRECTORY/image.sif" true',
         "build the image again with a squashfs root file system.",
