@@ -102,22 +102,32 @@ def request_of(
     from minictr.cli.compose import compose
 
     warnings = read_variables(environ, values)
-    configure(name, values, environ)
-    return compose(name, action, arguments, values, environ, warnings)
+    left_out = configure(name, values, environ)
+    request = compose(name, action, arguments, values, environ, warnings)
+    if left_out:
+        said = tuple(("verbose", not_looked_at(path)) for path in left_out)
+        request = request.replace(notices=(*request.notices, *said))
+    return request
 
 
-def configure(name: Name, values: Values, environ: dict[str, str]) -> None:
-    """Add what the configuration files say; without one this is two failed stat(2)."""
+def configure(name: Name, values: Values, environ: dict[str, str]) -> list[str]:
+    """Add what the configuration files say; without one this is two failed stat(2).
+
+    Gives the usual places that cannot be looked at: after su(1) without -l $HOME is another user's,
+    and what that user may have there is not meant. What --config names has to be read.
+    """
     chosen = values.pop("config", None)
     if chosen is not None and name.drop_in:
         cause = f"the configuration file {chosen} is refused: no apptainer.conf is read"
         raise Refusal("request", cause, "", f"Put the options into {user_config(environ)}.")
     files = [SYSTEM_CONFIG, str(chosen or user_config(environ))]
-    found = [path for path in files if exists(path) or path == chosen]
+    closed: list[str] = []
+    found = [path for path in files if path == chosen or exists(path, closed)]
     if found:
         from minictr.config import merge
 
         merge(found, values, cache_directory(environ))
+    return closed
 
 
 def user_config(environ: dict[str, str]) -> str:
@@ -128,15 +138,27 @@ def user_config(environ: dict[str, str]) -> str:
     return directory + "/minictr/config.toml"
 
 
-def exists(path: str) -> bool:
-    """Whether there is a file; one that cannot be looked at is there, and read() says so."""
+def exists(path: str, closed: list[str]) -> bool:
+    """Whether there is a file; one behind a directory that denies search goes to `closed`."""
     try:
         posix.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError:
+    except PermissionError:
+        closed.append(path)
+        return False
+    except OSError:  # read() says why
         return True
     return True
+
+
+def not_looked_at(path: str) -> str:
+    """What is said of a configuration file that may be there, or not."""
+    from minictr.image.obstacles import obstacle
+
+    found = obstacle(path)
+    why = f"{found.at} denies search" if found.kind == "closed" else "Permission denied"
+    return f"configuration: {path} is left out: {why}"
 
 
 def dispatch(name: Name, command: str, arguments: list[str], environ: dict[str, str]) -> int:

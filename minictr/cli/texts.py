@@ -55,8 +55,16 @@ def read_whole(descriptor: int, what: str) -> bytes:
 
 
 def unreadable(what: str, path: str, error: OSError | ValueError) -> Refusal:
-    """The refusal of `what`, which lies at `path`, after opening or reading it failed."""
+    """The refusal of `what`, which lies at `path`, after opening or reading it failed.
+
+    Of a file that is closed it has what denies it, and who can open it.
+    """
+    from minictr.image.lookup import explain
     from minictr.image.source import other_kind
 
     why = posix.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
-    return Refusal("request", f"{what} cannot be read: {other_kind(path) or why}")
+    refusal = Refusal("request", f"{what} cannot be read: {other_kind(path) or why}")
+    if isinstance(error, PermissionError):
+        denied = explain(path, "open(2)", error)
+        refusal.proof, refusal.fix = denied.proof, denied.fix
+    return refusal

@@ -1,4 +1,4 @@
-"""Commands that launch nothing, called with streams or directories that are not as usual."""
+"""Commands that are called with streams or directories that are not as usual."""
 
 from __future__ import annotations
 
@@ -69,3 +69,25 @@ def test_an_entry_that_nothing_is_recorded_of_is_listed_below_the_headings(scrip
     head, line = script("minictr cache list").stdout.splitlines()
     assert line.split()[:3] == ["odd", "?", "?"]
     assert line.index("no") == head.index("IN USE")
+
+
+CLOSED = "mkdir -p closed/.config/minictr; chmod 0 closed; trap 'chmod 700 closed' EXIT; "
+
+
+@pytest.mark.parametrize("variable", ["HOME=$PWD/closed", "XDG_CONFIG_HOME=$PWD/closed"])
+def test_the_configuration_of_a_home_that_is_closed_is_left_out(
+    script: Sh, directory: Path, image: Path, variable: str
+) -> None:
+    silent = script(f"{CLOSED} {variable} minictr exec --no-home {image} echo ran")
+    assert (silent.stdout, silent.stderr) == ("ran\n", "")
+    told = script(f"{CLOSED} {variable} minictr -v exec --no-home {image} echo ran")
+    assert f"is left out: {directory}/closed denies search" in told.stderr
+
+
+def test_a_configuration_that_was_asked_for_has_to_be_read(
+    script: Sh, directory: Path, image: Path
+) -> None:
+    done = script(f"{CLOSED} minictr --config $PWD/closed/x exec {image} true")
+    assert done.returncode == 125
+    assert f"{directory}/closed/x cannot be read: Permission denied" in done.stderr
+    assert f"fix: chmod u+x {directory}/closed" in done.stderr
