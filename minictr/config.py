@@ -26,6 +26,7 @@ APPENDED = ("bind", "mount")
 _S_IFMT, _S_IFREG = 0o170000, 0o100000
 _EINVAL = 22
 NULL = posix.makedev(1, 3)  # `--config /dev/null` stands for no configuration
+MARK = "\ufeff"  # which editors of other systems write
 EXPECTED = {
     "bool": "true or false",
     "string": "a string",
@@ -36,14 +37,19 @@ EXPECTED = {
 }
 
 
-def merge(paths: list[str], values: Values, cache: str) -> None:
+def merge(
+    paths: list[str], values: Values, cache: str, origins: dict[str, str] | None = None
+) -> None:
     """Add what the files say to `values`; a later file wins over an earlier, `values` over both.
 
-    --bind and --mount are appended, and of --env each variable counts for itself.
+    --bind and --mount are appended, and of --env each variable counts for itself. `origins` gets
+    the file of each option that comes from one.
     """
     for path in reversed(paths):
         for key, value in read(path, cache).items():
             known = values.get(key)
+            if origins is not None and (known is None or key in APPENDED):
+                origins[key] = f"{origins[key]}, {path}" if key in origins else path
             if isinstance(known, list) and isinstance(value, list) and key in APPENDED:
                 known.extend(value)
             elif isinstance(known, dict) and isinstance(value, dict):
@@ -129,6 +135,12 @@ def parse(path: str, text: str) -> Values:
     """The options of a configuration text; a Refusal names file, line and key."""
     from minictr.toml import TomlError, parse_toml
 
+    if text.startswith(MARK):
+        cause = f"{path} begins with a byte order mark, which no TOML has"
+        from minictr.image.refusals import quoted
+
+        fix = f"sed -i '1s/^\\xef\\xbb\\xbf//' {quoted(path)}"
+        raise Refusal("request", cause, "bytes 0 to 2: ef bb bf", fix)
     try:
         document = parse_toml(text)
     except TomlError as error:

@@ -84,15 +84,14 @@ class Host(Value):
 
 
 def read_host(root: str = "") -> Host:
-    """Look at this machine. No error: what cannot be known is empty."""
+    """Look at this machine: what cannot be known is empty. Raises Refusal where umask(2) fails."""
     uid, gid = posix.geteuid(), posix.getegid()
     try:
         entry = pwd.getpwuid(uid)
         user, home, shell, gecos = entry.pw_name, entry.pw_dir, entry.pw_shell, entry.pw_gecos
     except KeyError:
         user, home, shell, gecos = str(uid), "", "", ""
-    mask = posix.umask(0)
-    posix.umask(mask)
+    mask = _umask()
     system = posix.uname()
     return Host(
         root=root, uid=uid, gid=gid, groups=tuple(posix.getgroups()),
@@ -209,6 +208,24 @@ def _endless(descriptor: int, length: int) -> int:
     if posix.fstat(descriptor).st_mode & _S_IFMT != _S_IFREG:
         return _ENODEV
     return _EFBIG if length > _LONGEST else 0
+
+
+def _umask() -> int:
+    """The file mode creation mask, which can only be read by setting it. Raises Refusal."""
+    try:
+        mask = posix.umask(0)
+        posix.umask(mask)
+    except OSError:
+        from minictr.refusal import Refusal
+
+        raise Refusal(
+            "MC0506",
+            "a seccomp filter around minictr refuses umask(2)",
+            "umask(0) failed; the kernel refuses it to nobody: umask(2), RETURN VALUE",
+            "Start minictr from outside of the program that loaded the filter.",
+            "Start what loads the filter with a seccomp profile that allows umask.",
+        ) from None
+    return mask
 
 
 def _working_directory() -> str:

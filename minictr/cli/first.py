@@ -23,7 +23,7 @@ from minictr.image.tree import Served, Tree
 from minictr.modules import home_directory
 from minictr.refusal import Refusal
 from minictr.runtime.serve import ended, serve, stop
-from minictr.runtime.signals import catch_interrupts
+from minictr.runtime.signals import catch_interrupts, expect_children
 from minictr.runtime.syscalls import CallError
 
 TYPE_CHECKING = False
@@ -43,6 +43,7 @@ def first_tree(request: Request, cache: str, behind: bool) -> Tree:
     behind   whether what is served may be unpacked by a process that outlives this one
     """
     image = open_image(request.image)
+    expect_children()  # of a server, or of what unpacks, it counts how they end
     # Without a PID namespace what the command leaves running would lose its root with the server.
     later = request.unpack == "background" and "pid" in request.namespaces and is_big(image)
     if image.kind != "directory" and (request.unpack == "never" or later):

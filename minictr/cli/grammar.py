@@ -169,8 +169,12 @@ def split(text: str) -> list[str]:
     return lines[0] if lines else []
 
 
-def read_variables(environ: Mapping[str, str], values: Values) -> list[str]:
+def read_variables(
+    environ: Mapping[str, str], values: Values, origins: dict[str, str] | None = None
+) -> list[str]:
     """Add the options that variables set; give the warnings that this brings.
+
+    origins   gets the variable of each option that it finds, with its value
 
     As in apptainer (pkg/cmdline/env.go): an empty variable sets nothing, a flag on the command line
     wins, but for --bind and --mount, to which variables append.
@@ -182,6 +186,8 @@ def read_variables(environ: Mapping[str, str], values: Values) -> list[str]:
         earlier = seen.setdefault(key, variable)
         if earlier == variable:
             keep_variable(values, from_flags, variable, environ[variable], row)
+            if origins is not None:
+                origins.setdefault(row[NAME], f"{variable}={environ[variable]}")
         elif environ[earlier] != environ[variable]:
             warnings.append(f"{variable} and {earlier} have different values, using the latter")
     return warnings

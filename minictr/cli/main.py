@@ -101,16 +101,34 @@ def request_of(
     """Merge flags, variables and configuration, in this order of precedence, into a Request."""
     from minictr.cli.compose import compose
 
-    warnings = read_variables(environ, values)
-    left_out = configure(name, values, environ)
-    request = compose(name, action, arguments, values, environ, warnings)
+    flags, origins = set(values), {}  # type: set[str], dict[str, str]
+    warnings = read_variables(environ, values, origins)
+    left_out = configure(name, values, environ, origins)
+    try:
+        request = compose(name, action, arguments, values, environ, warnings)
+    except Refusal as refusal:
+        raise with_origin(refusal, flags, origins) from None
     if left_out:
         said = tuple(("verbose", not_looked_at(path)) for path in left_out)
         request = request.replace(notices=(*request.notices, *said))
     return request
 
 
-def configure(name: Name, values: Values, environ: dict[str, str]) -> list[str]:
+def with_origin(refusal: Refusal, flags: set[str], origins: dict[str, str]) -> Refusal:
+    """The refusal with what set the option that it is about, where no flag did.
+
+    origins   option -> the variable with its value, or the configuration file
+    """
+    of_binds = ("bind", "mount") if refusal.code == "MC0445" else ()
+    for key in origins.keys() - flags:
+        if key in of_binds or f"--{key} " in refusal.cause:
+            refusal.proof = f"{refusal.proof}\n--{key} is set by {origins[key]}".lstrip("\n")
+    return refusal
+
+
+def configure(
+    name: Name, values: Values, environ: dict[str, str], origins: dict[str, str]
+) -> list[str]:
     """Add what the configuration files say; without one this is two failed stat(2).
 
     Gives the usual places that cannot be looked at: after su(1) without -l $HOME is another user's,
@@ -126,7 +144,7 @@ def configure(name: Name, values: Values, environ: dict[str, str]) -> list[str]:
     if found:
         from minictr.config import merge
 
-        merge(found, values, cache_directory(environ))
+        merge(found, values, cache_directory(environ), origins)
     return closed
 
 
@@ -173,10 +191,11 @@ def dispatch(name: Name, command: str, arguments: list[str], environ: dict[str, 
         raise Refusal("usage", f'unknown command "{command}" for "{name.program}"')
     from importlib import import_module
 
-    from minictr.runtime.signals import catch_interrupts
+    from minictr.runtime.signals import catch_interrupts, expect_children
 
     module = import_module(COMMANDS[command])
     catch_interrupts()
+    expect_children()
     status: int = module.main(arguments, environ)
     return status
 

@@ -22,15 +22,16 @@ _OF_ERRNO = {
 # What is said where no errno is told: by the interpreter, the dynamic linker, unsquashfs, and by us
 # of a program that was ended by SIGXFSZ.
 _OF_WORDS = {
+    "flock(a new memfd)": ("locks",),
     "can't start new thread": ("processes", "memory"),
-    "Failed to create thread": ("processes", "memory"),
+    "Failed to create thread": ("threads", "memory"),
+    "unsquashfs cannot be started: EAGAIN": ("threads", "memory"),
     "Unable to find libseccomp": ("processes", "memory", "descriptors"),
     "failed to map segment": ("memory",),
     "cannot allocate memory": ("memory",),
     "Out of memory": ("memory",),
     "Too many open files": ("descriptors",),
     "ended by signal 25": ("files",),
-    "flock(a new memfd)": ("locks",),
 }
 
 
@@ -49,6 +50,9 @@ def _verdicts(resource: str, chain: tuple[Ancestor, ...]) -> Iterator[tuple[str,
         yield "MC0704", descriptors_used_up(chain)
     if resource == "processes":
         yield "MC0701", processes_used_up(chain)
+        yield "MC0702", group_used_up()
+    if resource == "threads":
+        yield "MC0701", processes_used_up(chain, unpacking=True)
         yield "MC0702", group_used_up()
     if resource == "memory":
         yield "MC0705", memory_used_up(chain)

@@ -83,8 +83,10 @@ def start(
             errors="surrogateescape",
         )
     except OSError as error:
-        proof = f"{command[0]}: {os.strerror(error.errno or 0)}"
-        raise Refusal("MC0000", "unsquashfs cannot be started", proof) from error
+        number = error.errno or 0
+        cause = f"unsquashfs cannot be started: {errno.errorcode.get(number, number)}"
+        proof = f"{command[0]}: {os.strerror(number)}"
+        raise Refusal("MC0000", cause, proof) from error
 
 
 def command_for(descriptor: int, image: Image, root: str, progress: bool) -> list[str]:

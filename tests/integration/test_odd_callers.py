@@ -91,3 +91,55 @@ def test_a_configuration_that_was_asked_for_has_to_be_read(
     assert done.returncode == 125
     assert f"{directory}/closed/x cannot be read: Permission denied" in done.stderr
     assert f"fix: chmod u+x {directory}/closed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ("MINICTR_DIAGNOSIS=xml", "--diagnosis is set by MINICTR_DIAGNOSIS=xml"),
+        ("MINICTR_UNPACK=maybe", "--unpack is set by MINICTR_UNPACK=maybe"),
+        ("MINICTR_CACHE_LIMIT=x", "--cache-limit is set by MINICTR_CACHE_LIMIT=x"),
+        ("APPTAINER_BIND=/a:b", "--bind is set by APPTAINER_BIND=/a:b"),
+        ("SINGULARITY_MOUNT=type=x", "--mount is set by SINGULARITY_MOUNT=type=x"),
+    ],
+)
+def test_the_variable_that_set_a_value_is_named(
+    script: Sh, image: Path, setting: str, text: str
+) -> None:
+    assert text in script(f"{setting} minictr exec {image} true").stderr
+
+
+@pytest.mark.parametrize("line", ['unpack = "maybe"', 'bind = "/a:b"'])
+def test_the_file_that_set_a_value_is_named(
+    script: Sh, directory: Path, image: Path, line: str
+) -> None:
+    done = script(f"echo '{line}' >c.toml; minictr -c $PWD/c.toml exec {image} true")
+    assert f"--{line.split()[0]} is set by {directory}/c.toml" in done.stderr
+
+
+def test_a_flag_of_the_command_line_is_laid_to_no_variable(script: Sh, image: Path) -> None:
+    done = script(f"MINICTR_UNPACK=now minictr exec --unpack maybe {image} true")
+    assert "--unpack takes" in done.stderr
+    assert "is set by" not in done.stderr
+
+
+def test_a_command_without_a_name_is_told_so(script: Sh, image: Path) -> None:
+    assert "Give the command a name" in script(f"minictr exec {image} ''").stderr
+
+
+# Runs the rest of its arguments with SIGCHLD ignored, as some daemons start their children.
+DEAF = """python3 -c 'import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])' """
+
+
+def test_doctor_is_well_where_the_caller_ignores_its_children(script: Sh) -> None:
+    plain, ignoring = script("minictr doctor"), script(f"{DEAF} minictr doctor")
+    assert (ignoring.returncode, ignoring.stderr) == (plain.returncode, plain.stderr)
+
+
+def test_how_unsquashfs_ended_is_heard_where_the_caller_ignores_its_children(
+    script: Sh, sif: Path
+) -> None:
+    limited = f"ulimit -f 400; %s minictr exec --unpack now {sif} true"
+    assert "[MC0412]" in script(limited % "").stderr
+    assert "[MC0412]" in script(limited % DEAF).stderr

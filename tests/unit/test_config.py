@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -188,3 +189,12 @@ def test_a_configuration_named_on_the_command_line_has_to_be_there(
     assert command_line.main("minictr", ["-c", "/nonexistent/c", "exec", "i", "c"], {}) == 125
     said = "minictr: error: /nonexistent/c cannot be read: No such file or directory\n"
     assert capfd.readouterr().err == said
+
+
+def test_a_byte_order_mark_is_named_and_its_fix_removes_it(tmp_path: Path) -> None:
+    path = tmp_path / "a file.toml"
+    path.write_text("\ufeffcleanenv = true\n")
+    with pytest.raises(Refusal, match="begins with a byte order mark") as caught:
+        read(str(path), str(tmp_path / "cache"))
+    subprocess.run(["sh", "-ec", caught.value.fix], check=True)
+    assert read(str(path), str(tmp_path / "cache")) == {"cleanenv": True}

@@ -273,6 +273,8 @@ def _for_a_text(interview: Interview) -> str:
 
 
 def _instead(interview: Interview, root: str, name: str, path: str) -> str:
+    if not name:
+        return "Give the command a name: what was given is empty."
     for place in _ELSEWHERE:
         found = walk(root, f"{place}/{name}")
         if place not in path.split(":") and found.is_program():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
@@ -21,6 +22,9 @@ FORKING = (
     "CreateNamespaces", "MapIds", "DropBoundingSet", "DropCapabilities", "SetNoNewPrivileges",
     "EvaluateEnvironment", "Execute",
 )  # fmt: skip
+# Tasks beside the launcher: unsquashfs has six at most and one for each processor, as its releases
+# differ, and one of ours makes the hash.
+_UNPACKING = 7
 _ROOM = 16  # processes that a launch and its probes may need at once
 _USUAL = 4096  # processes of one user; what distributions allow is larger
 _UNITS = (".slice", ".service", ".scope")
@@ -57,8 +61,11 @@ def too_many_processes(interview: Interview) -> Verdict:
     return processes_used_up(interview.once(ancestry))
 
 
-def processes_used_up(chain: tuple[Ancestor, ...]) -> Verdict:
-    """Whether RLIMIT_NPROC is reached at this moment."""
+def processes_used_up(chain: tuple[Ancestor, ...], unpacking: bool = False) -> Verdict:
+    """Whether RLIMIT_NPROC is reached at this moment.
+
+    unpacking   whether it was unsquashfs that reached it, which has ended with its threads since
+    """
     limit = rlimit("RLIMIT_NPROC")
     if not limit:
         return Unknown("prlimit(2) does not tell RLIMIT_NPROC")
@@ -66,17 +73,18 @@ def processes_used_up(chain: tuple[Ancestor, ...]) -> Verdict:
         return Excluded("RLIMIT_NPROC is unlimited")
     if unlimited_by_privilege():
         return Excluded("RLIMIT_NPROC does not hold for root of the initial user namespace")
-    tasks = own_tasks()
-    if tasks.sure < limit.soft:
+    tasks, more = own_tasks(), _UNPACKING + (os.cpu_count() or 1) if unpacking else 0
+    if tasks.sure + more < limit.soft:
         seen = f"RLIMIT_NPROC is {limit.soft}, and {tasks.sure} processes and threads are seen"
-        if tasks.sure + tasks.unsure < limit.soft:
+        if tasks.sure + more + tasks.unsure < limit.soft:
             return Excluded(seen)
         return Unknown(f"{seen} in this user namespace, {tasks.unsure} in one that is not shown")
-    enough = tasks.sure + _ROOM
+    enough = tasks.sure + more + _ROOM
     wanted = limit.hard if limit.hard >= enough else max(enough, _USUAL)
     user, administrator = remedies(limit, wanted, chain)
+    has = f"RLIMIT_NPROC is {limit.soft}, and the user has {tasks.sure} processes and threads"
     return Proof(
-        f"RLIMIT_NPROC is {limit.soft}, and the user has {tasks.sure} processes and threads",
+        f"{has}; to unpack an image takes up to {more} more" if more else has,
         (
             f"prlimit(2): {limit}",
             f"/proc/PID/status: {tasks.sure} threads with this real uid in this user namespace",

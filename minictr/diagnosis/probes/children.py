@@ -84,7 +84,10 @@ def _heard(child: int, reader: int, patience: int) -> Answer:
     posix.close(reader)
     if not answered:
         posix.kill(child, _SIGKILL)
-    _, status = posix.waitpid(child, 0)
+    try:
+        _, status = posix.waitpid(child, 0)
+    except ChildProcessError:  # the caller ignores SIGCHLD: the kernel has reaped it, wait(2)
+        status = 0
     if message:
         value, trouble = marshal.loads(message)
         return Answer(value, trouble=trouble)

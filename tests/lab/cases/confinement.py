@@ -61,6 +61,14 @@ CASES = [
         near=f"filtered --refuse clone:user -- {PLAIN}",
         instead="MC0204",
     ),
+    Case(
+        "MC0506",
+        name="umask",
+        script=f"filtered --refuse umask -- {PLAIN}",
+        proof=("refuses umask(2)",),
+        repaired=PLAIN,
+        near=f"filtered --refuse setns -- {PLAIN}",
+    ),
     *(
         Case(
             "MC0506",

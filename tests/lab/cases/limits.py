@@ -5,6 +5,7 @@ from __future__ import annotations
 from lab.bench import Case, reproduction
 from lab.cases.common import AS_USER, BECOME, LAUNCH_AS_USER, MANY
 
+UNPACK = 'minictr exec --id-map single "$SIF" true'
 PLAIN = 'minictr exec "$IMAGE" true'
 UNPACK = 'minictr exec "$SIF" true'
 FEW_IDS = """until [ ${!:-0} -gt 300 ]; do true & wait $!; done
@@ -53,6 +54,17 @@ CASES = [
         # Those outside of the user namespace do not count against the limit inside.
         near=f"""for i in 1 2 3 4 5 6 7 8 9; do sleep 3 & done
             unshare -Ur bash -c 'ulimit -S -u 8; exec {PLAIN}'""",
+    ),
+    *(
+        Case(
+            "MC0701",
+            name=f"unpacking-{limit}",
+            script=f"unshare -Ur bash -c 'ulimit -S -u {limit}; exec {UNPACK}'",
+            proof=(f"RLIMIT_NPROC is {limit}", "to unpack an image takes up to"),
+            repaired=f"""unshare -Ur bash -c 'ulimit -S -u {limit}; eval "$USER_FIX"; {UNPACK}'""",
+            near=f"unshare -Ur bash -c 'ulimit -S -u $((20 + $(nproc))); exec {UNPACK}'",
+        )
+        for limit in (2, 4)
     ),
     Case(
         "MC0702",
