@@ -101,7 +101,8 @@ def request_of(
     """Merge flags, variables and configuration, in this order of precedence, into a Request."""
     from minictr.cli.compose import compose
 
-    flags, origins = set(values), {}  # type: set[str], dict[str, str]
+    flags = set(values)
+    origins: dict[str, str] = {}
     warnings = read_variables(environ, values, origins)
     left_out = configure(name, values, environ, origins)
     try:
