@@ -10,6 +10,7 @@ from skipping import require_program
 
 IN_VAIN = "python3 -c 'import ctypes,os,subprocess,sys\n"
 CAUGHT = 'try: subprocess.run(["{}"])\nexcept OSError: pass\n'
+MISSED = CAUGHT.format("nosuchtool")
 UNSHARE = "ctypes.CDLL(None).unshare(0x10000000)\n"
 BY_HAND = """
 #include <stdio.h>
@@ -38,6 +39,13 @@ int main(void) {
         f"filtered --refuse unshare -- {{why}} {IN_VAIN}{UNSHARE}os.kill(os.getpid(), 11)'",
         "filtered --refuse unshare -- {why} "
         f'{IN_VAIN}{UNSHARE}os.execvp("chmod", ["chmod", "600", "/etc/passwd"])\'',
+        f'{IN_VAIN}{MISSED}os.unlink("nosuchlock")\'',
+        f'{IN_VAIN}{MISSED}sys.exit("HTTP 404 Not Found")\'',
+        f"filtered --refuse unshare -- {{why}} {IN_VAIN}{UNSHARE}os.sched_setaffinity(1, {{0}})'",
+        f"filtered --refuse unshare -- {{why}} {IN_VAIN}{UNSHARE}"
+        'sys.exit("xml: unknown namespace prefix soap")\'',
+        "sh -c 'x=$(unshare -m true 2>&1); echo \"db: Operation not permitted\" >&2; exit 3'",
+        "sh -c 'mount -t tmpfs x /mnt 2>/dev/null; echo cannot mount: wrong password >&2; exit 5'",
         "filtered --refuse unshare -- {why} sh -c 'unshare -U true; chmod 600 /etc/passwd'",
     ],
 )

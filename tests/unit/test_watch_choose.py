@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from recorded import (
+    ENOENT,
+    EPERM,
+    REFUSED_CHILD,
+    SILENCED,
+    SILENT_CHILD,
+    choice_of,
+    chosen,
+    ended,
+    said,
+)
 
-from minictr.diagnosis.watch.choose import Choice
-from minictr.diagnosis.watch.record import Record
 from minictr.diagnosis.watch.run import Outcome
 from minictr.diagnosis.watch.stand_in import Helped
-
-VOICE = "pipe:[5]"
-EPERM = "= -1 EPERM (Operation not permitted)"
-ENOENT = "= -1 ENOENT (No such file or directory)"
-START = '7 execve("/usr/bin/sandbox", ["sandbox"], 0x7 /* 3 vars */) = 0'
-
-
-def said(text: str, pid: int = 7) -> str:
-    return f'{pid} write(2<{VOICE}>, "{text}", {len(text)}) = {len(text)}'
-
-
-def ended(status: int, pid: int = 7) -> str:
-    return f"{pid} +++ exited with {status} +++"
-
-
-def chosen(*lines: str, helped: tuple[Helped, ...] = ()) -> str:
-    """The line of the chosen call, "" for none."""
-    choice = choice_of(*lines, helped=helped)
-    refused = choice.refused()
-    if not refused:
-        return ""
-    return refused.call.line if refused.call else refused.helped.path if refused.helped else ""
-
-
-def choice_of(*lines: str, helped: tuple[Helped, ...] = ()) -> Choice:
-    record = Record()
-    for line in (START, *lines):
-        record.feed(line)
-    return Choice(record, VOICE, list(helped))
 
 
 def test_the_last_refusal_before_the_message_is_chosen() -> None:
@@ -105,16 +85,6 @@ def test_without_words_the_failure_is_followed_to_the_child_it_came_from() -> No
         ended(1),
     )
     assert line.startswith("mount")
-
-
-REFUSED_CHILD = (
-    "7 clone(child_stack=NULL, flags=SIGCHLD) = 8",
-    '8 execve("/usr/bin/unshare", ["unshare"], 0x7 /* 3 vars */) = 0',
-    f"8 unshare(CLONE_NEWNET) {EPERM}",
-    said("unshare: Operation not permitted", 8),
-    ended(1, 8),
-)
-SILENT_CHILD = (*REFUSED_CHILD[:3], ended(1, 8))
 
 
 @pytest.mark.parametrize(
@@ -239,13 +209,6 @@ def test_runs_are_alike_by_status_and_last_line(other: Outcome, same: bool) -> N
     assert Outcome(1, "proc 12: no\n").same_as(other) is same
 
 
-SILENCED = (
-    "7 clone(child_stack=NULL, flags=SIGCHLD) = 8",
-    '8 openat(AT_FDCWD, "/dev/null", O_WRONLY|O_CREAT|O_TRUNC, 0666) = 3</dev/null>',
-    f"8 unshare(CLONE_NEWUSER) {EPERM}",
-    '8 write(2</dev/null>, "unshare failed: Operation not permitted", 39) = 39',
-    ended(1, 8),
-)
 OWN = said("licence: Operation not permitted")
 
 

@@ -115,3 +115,15 @@ def test_maps_are_told_from_files_of_their_name() -> None:
     assert not looks(written)
     assert not is_map(call('write(3</tmp/uid_map>, "0 0 1", 5) = 5'))
     assert path_of(call('openat(AT_FDCWD</>, "/etc/subuid", O_RDONLY) = 3')) == "/etc/subuid"
+
+
+def test_what_succeeded_is_kept_only_where_it_can_be_of_use() -> None:
+    record = Record()
+    for line in (
+        "umask(077) = 022",
+        "umask(022) = 077",
+        'chdir("/") = 0',
+        "kill(1, 9) = -1 EPERM (No)",
+    ):
+        assert record.feed(f"7 {line}")
+    assert [one.name for one in record.calls] == ["chdir", "kill"]

@@ -12,9 +12,9 @@ import errno
 
 from minictr.diagnosis.watch.arguments import plain, strings
 from minictr.diagnosis.watch.kinds import (
-    OTHERS,
     PROGRAMS,
     builds,
+    fails,
     looks,
     new_namespaces,
     path_of,
@@ -23,13 +23,20 @@ from minictr.diagnosis.watch.kinds import (
 )
 from minictr.diagnosis.watch.programs import program_of
 from minictr.diagnosis.watch.record import FORKS, Call, Record
-from minictr.diagnosis.watch.said import has_errno, mentions, visible, written
+from minictr.diagnosis.watch.said import (
+    gives_errno,
+    goes_on,
+    has_errno,
+    lines_of,
+    names,
+    visible,
+    written,
+)
 from minictr.diagnosis.watch.stand_in import Helped
-from minictr.diagnosis.watch.tied import Doubt, Ties
+from minictr.diagnosis.watch.tied import Doubt, Ties, of_the_message
 from minictr.value import Value
 
-# Who tidies up meets these, and says nothing of them.
-_OF_TIDYING = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
+_OF_PYTHON = "<string>"  # its traceback looks for a file of that name
 _NOWHERE = "/dev/null"
 
 
@@ -56,10 +63,11 @@ class Choice:
     def __init__(self, record: Record, voice: str, helped: list[Helped]) -> None:
         self.record = record
         self.helped = {one.pid: one for one in helped}
+        self._voice = f"<{voice}>"
         self._said = [
-            (call.number, written(call))
+            (call.number, call)
             for call in record.calls
-            if call.name in ("write", "writev") and f"<{voice}>" in call.arguments[0]
+            if call.name in ("write", "writev") and self._voice in call.arguments[0]
             if visible(written(call))
         ]
         self._mine = {
@@ -107,7 +115,7 @@ class Choice:
 
     def after(self, number: int) -> str:
         """What was said after a place in the record."""
-        return "".join(text for place, text in self._said if place > number)
+        return "".join(written(one) for place, one in self._said if place > number)
 
     def _unforgiven(self, pid: int) -> list[Refused]:
         """The refusals that a process did not get over; () where it ended well."""
@@ -141,45 +149,55 @@ class Choice:
         return Refused(process, number, helped=helped, score=score)
 
     def _score(self, call: Call) -> int:
-        """1 for the words of the errno in what was said afterwards, 1 for a path, 2 for both."""
-        said = self.after(call.number).lower()
-        words = has_errno(said, call.errno) and not (
-            self._meant_otherwise(call) or self._silenced(call)
-        )
-        return words + any(mentions(said, path.lower()) for path in paths_of(call))
+        """2 for a line said afterwards with the words of the errno and a path, 1 for the words."""
+        writes = [one for number, one in self._said if number > call.number]
+        lines = [line for _, line in lines_of(writes) if not goes_on(line)]
+        if any(names(line, call) and has_errno(line, call.errno) for line in lines):
+            return 2
+        given = any(gives_errno(line, call.errno) for line in lines)
+        own = given and not (self._meant_otherwise(call) or self._silenced(call))
+        return int(own or any(names(line, call) for line in lines))
 
     def _meant_otherwise(self, call: Call) -> bool:
-        """Whether a later call that builds nothing was refused with the same errno."""
-        if call.errno in _OF_TIDYING:
-            return False
+        """Whether a later call that builds nothing, on another file, gave the same errno."""
         return any(
-            one.errno == call.errno and one.number > call.number and one.name in OTHERS
+            one.errno == call.errno
+            and one.number > call.number
+            and fails(one)
+            and not of_the_message(one)
+            and not (_name(one) and _name(one) in (_name(call), _OF_PYTHON))
             for pid, calls in self._mine.items()
             if self._failed(pid)
             for one in calls
         )
 
     def _silenced(self, call: Call) -> bool:
-        """Whether the complaint about a refusal went to a /dev/null that was opened for it.
+        """Whether the complaint about a refusal went elsewhere, and nobody has repeated it.
 
-        Its words, where they are said aloud, are then somebody else's, about something else. What
-        merely was not heard because the command's output is discarded here is not meant by it.
+        Its words, where they are said aloud, are then somebody else's, about something else. Only
+        /dev/null has to be opened for it: the command's output is discarded here.
         """
-        pid: int | None = self.record.process(call.process)
+        pid = self.record.process(call.process)
         complaints = [
-            one.arguments[0]
-            for one in self._mine.get(pid or 0, [])
+            one
+            for one in self._mine.get(pid, [])
             if one.number > call.number and one.name in ("write", "writev")
-            if has_errno(written(one).lower(), call.errno)
+            if one.arguments[0][:2] in ("1<", "2<") and visible(written(one))
         ]
-        if not complaints or not all(_NOWHERE in place for place in complaints):
+        if not complaints or any(self._voice in one.arguments[0] for one in complaints):
             return False
-        while pid is not None:
-            if any(_opens_nowhere(one) for one in self._mine.get(pid, [])):
-                return True
+        if all(_NOWHERE in one.arguments[0] for one in complaints):
+            return self._opened_nowhere(pid)
+        return lines_of(complaints)[-1][1] not in self.after(call.number).lower()
+
+    def _opened_nowhere(self, pid: int) -> bool:
+        """Whether a process, or one of those that started it, has opened /dev/null for output."""
+        while not any(_opens_nowhere(one) for one in self._mine.get(pid, [])):
             parent = self.record.parents.get(pid)
-            pid = None if parent is None else self.record.process(parent)
-        return False
+            if parent is None:
+                return False
+            pid = self.record.process(parent)
+        return True
 
 
 def _got_over(call: Call, later: list[Call]) -> bool:

@@ -17,6 +17,16 @@ _ENDED = re.compile(r"\+\+\+ (?:exited with (\d+)|killed by (\w+).*) \+\+\+")
 _OUTSIDE = re.compile(r"/\* (\d+) in strace's PID NS \*/")
 _ERRNO = re.compile(r" (E[A-Z0-9]+)\b")
 
+# What is kept though it succeeded; of every other call only that it failed is of use.
+_KEPT = (
+    "clone", "clone3", "fork", "vfork", "unshare", "setns", "execve", "execveat",
+    "mount", "umount2", "pivot_root", "chroot", "fsopen", "fsconfig", "fsmount", "fspick",
+    "move_mount", "open_tree", "mount_setattr", "sethostname", "ioctl",
+    "prctl", "seccomp", "capset", "setgroups", "setuid", "setgid", "setresuid", "setresgid",
+    "open", "openat", "openat2", "write", "writev", "mkdir", "mkdirat", "chdir",
+    "stat", "lstat", "newfstatat", "statx", "statfs", "access", "faccessat", "faccessat2",
+    "readlink", "readlinkat",
+)  # fmt: skip
 FORKS = ("clone", "clone3", "fork", "vfork")
 
 
@@ -120,7 +130,8 @@ class Record:
         name, rest = done[1], done[4]
         failed = done[3] == "-1" and _ERRNO.match(rest)
         number = getattr(errno, failed[1], 0) if failed else 0
-        result = 0 if done[3] == "?" else int(done[3], 0)
+        base = 16 if done[3].startswith("0x") else 10  # umask(2) is told as 022
+        result = 0 if done[3] == "?" else int(done[3], base)
         outside = _OUTSIDE.search(rest)
         arguments = tuple(split(done[2]))
         if name in FORKS and result > 0:
@@ -129,7 +140,8 @@ class Record:
         process = self.process(thread)
         line = f"{name}({done[2]}) = {done[3]}{rest}".replace(" (DELAYED)", "")
         call = Call(self._number, process, thread, name, arguments, result, number, line)
-        self.calls.append(call)
+        if number or name in _KEPT:
+            self.calls.append(call)
         return call
 
     def _born(self, child: int, thread: int, flags: str) -> None:

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import re
 
-from minictr.diagnosis.watch.kinds import OTHERS, PROGRAMS, looks, path_of, paths_of, works
+from minictr.diagnosis.watch.kinds import PROGRAMS, fails, looks, path_of, paths_of, works
 from minictr.diagnosis.watch.programs import program_of
 from minictr.diagnosis.watch.record import FORKS, Call, Record
 from minictr.diagnosis.watch.said import (
-    has_errno,
+    gives_errno,
+    goes_on,
     has_status,
     has_subject,
+    lines_of,
     mentions,
+    names,
+    tells_of,
     visible,
     written,
 )
@@ -101,44 +105,52 @@ class Ties:
 
     def _spoke(self, pid: int, doubt: Doubt, said: list[Call], child: int) -> bool:
         """Whether the last that a process said is about the refusal."""
-        text = "".join(written(call) for call in said).lower()
-        if not self._about(text, doubt, pid, child) or self._names_another(text, doubt):
+        lines = lines_of(said)
+        if self._names_another("\n".join(line for _, line in lines), doubt):
             return False
-        about = [call for call in said if self._about(written(call).lower(), doubt, pid, child)]
-        if not about or about[-1] is said[-1]:
-            return True
+        about = [one for one in lines if self._about(one[1], doubt, pid, child)]
+        if not about or about[-1] is lines[-1]:
+            return bool(about)
         return not any(
-            about[-1].number < call.number < said[-1].number and _further(call)
-            for call in self._mine[pid]
+            about[-1][0] < call.number < lines[-1][0] and _further(call) for call in self._mine[pid]
         )
 
-    def _about(self, text: str, doubt: Doubt, pid: int, child: int) -> bool:
+    def _about(self, line: str, doubt: Doubt, pid: int, child: int) -> bool:
+        """Whether a line in small letters gives the refusal as what went wrong."""
+        if goes_on(line):
+            return False
+        if child and self._tells_of(line, child, doubt.plain):
+            return True
         call = doubt.call
         if call is None:
-            told = doubt.words.lower() in text if doubt.words else False
-            told = told or bool(_OF_HELPERS.search(text))
-        else:
-            told = (doubt.plain and has_errno(text, call.errno)) or any(
-                mentions(text, path.lower()) for path in paths_of(call)
-            )
-            if not told and doubt.plain and (child or self._at_once(pid, doubt)):
-                told = has_subject(text, call)
-        return bool(told) or (child > 0 and self._tells_of(text, child))
+            told = bool(doubt.words) and doubt.words.lower() in line
+            return told or bool(_OF_HELPERS.search(line))
+        if names(line, call):
+            return True
+        if not doubt.plain:
+            return False
+        said_so = call.name not in PROGRAMS and has_subject(line, call)
+        return gives_errno(line, call.errno) or (
+            said_so and (child > 0 or self._at_once(pid, doubt))
+        )
 
-    def _tells_of(self, text: str, child: int) -> bool:
-        """Whether a text names the program that the child ran, or its status."""
+    def _tells_of(self, line: str, child: int, plain: bool) -> bool:
+        """Whether a line says of the program that the child ran that it failed, or its status.
+
+        Its name counts where it is `plain`, as for the errno: "cannot mount" has a program's name.
+        """
         end = self._record.ends.get(child)
         ran = any(one.name in PROGRAMS and not one.failed for one in self._mine.get(child, []))
-        named = ran and mentions(text, program_of(self._record, child).lower())
-        return named or bool(end and end.status and has_status(text, end.status))
+        named = plain and ran and tells_of(line, program_of(self._record, child).lower())
+        return named or bool(end and end.status and has_status(line, end.status))
 
     def _names_another(self, text: str, doubt: Doubt) -> bool:
-        """Whether a text has the path of a later look with the same errno, and none of this one."""
+        """Whether a text has the path of a later call with the same errno, and none of this one."""
         call = doubt.call
         if call is None or any(mentions(text, path.lower()) for path in paths_of(call)):
             return False
         return any(
-            one.number > doubt.number and one.errno == call.errno and looks(one)
+            one.number > doubt.number and one.errno == call.errno and fails(one)
             and any(mentions(text, path.lower()) for path in paths_of(one))
             for pid, calls in self._mine.items() if self._failed(pid)
             for one in calls
@@ -200,18 +212,18 @@ def _found_after(call: Call, later: list[Call]) -> bool:
 
 
 def _in_vain(call: Call) -> bool:
-    return bool(call.failed) and (looks(call) or call.name in OTHERS) and not _of_the_message(call)
+    return bool(call.failed) and fails(call) and not of_the_message(call)
 
 
 def _further(call: Call) -> bool:
     """Whether a call is a piece of work: not the printing of a message, nor the way out."""
-    if _of_the_message(call):
+    if of_the_message(call):
         return False
     opened = call.name in _OPENS and not call.failed
     return opened or works(call) or call.name in FORKS or _in_vain(call)
 
 
-def _of_the_message(call: Call) -> bool:
+def of_the_message(call: Call) -> bool:
     """Whether it is for the translation of a message, or asks the kernel why it refused.
 
     podman(1) reads /proc/sys/user/max_user_namespaces after clone(2).

@@ -13,23 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from minictr.diagnosis.watch.interrupts import Interrupted, Interrupts
-from minictr.diagnosis.watch.kinds import OTHERS
+from minictr.diagnosis.watch.kinds import UNSEEN
 from minictr.diagnosis.watch.record import Call, Record
 from minictr.diagnosis.watch.run import Outcome, Voice, attend, input_again
 from minictr.diagnosis.watch.stand_in import StandIns
 from minictr.host import read_fact
 from minictr.value import Value
 
-# `?` passes over a call that this machine or this strace does not know.
-_CALLS = (
-    "clone", "clone3", "fork", "vfork", "unshare", "setns", "execve", "execveat",
-    "mount", "umount2", "pivot_root", "chroot", "fsopen", "fsconfig", "fsmount", "fspick",
-    "move_mount", "open_tree", "mount_setattr", "sethostname", "ioctl",
-    "prctl", "seccomp", "capset", "setgroups", "setuid", "setgid", "setresuid", "setresgid",
-    "open", "openat", "openat2", "write", "writev", "mkdir", "mkdirat", "chdir",
-    "stat", "lstat", "newfstatat", "statx", "statfs", "access", "faccessat", "faccessat2",
-    "readlink", "readlinkat", *OTHERS,
-)  # fmt: skip
 _FIFO = "calls"
 _PATIENCE = 0.05  # seconds that strace takes at most to stop
 
@@ -136,7 +126,8 @@ def _outcome(record: Record, voice: Voice) -> Traced:
 
 def _options(strace: Strace) -> list[str]:
     """What strace is asked: follow children, name what descriptors lead to, translate pids."""
-    calls = ",".join(f"?{name}" for name in _CALLS)
+    # `?` passes over a call that this machine or this strace does not know.
+    calls = "!" + ",".join(f"?{name}" for name in UNSEEN)
     options = [
         "-f",
         "-y",

@@ -1,0 +1,93 @@
+"""What a program says is taken for the refusal only where it gives that as its reason."""
+
+from __future__ import annotations
+
+import pytest
+from recorded import ENOENT, EPERM, REFUSED_CHILD, SILENCED, chosen, ended, said
+
+MISSED = f'7 execve("/bin/nosuchtool", ["nosuchtool"], 0x7 /* 3 vars */) {ENOENT}'
+UNSHARED = f"7 unshare(CLONE_NEWUSER) {EPERM}"
+MOUNTED = f'7 mount("a", "/mnt", "tmpfs", 0, NULL) {EPERM}'
+
+
+@pytest.mark.parametrize(
+    ("refused", "later", "words"),
+    [
+        (MISSED, f'unlink("/tmp/lock") {ENOENT}', "[Errno 2] No such file or directory"),
+        (MISSED, f"connect(3<socket:[9]>, 0x7) {ENOENT}", "x: No such file or directory"),
+        (MISSED, "", "error: user bob not found"),
+        (MISSED, "", "HTTP 404 Not Found"),
+        (MISSED, "", "nosuchtool is optional and was skipped; 3 tests failed"),
+        (UNSHARED, f'write(3</dev/full>, "x", 1) {EPERM}', "x: Operation not permitted"),
+        (UNSHARED, f'sched_setaffinity(1, 8, [0]) {EPERM}', "x: Operation not permitted"),
+        (UNSHARED, f'later_than_this_list("/x") {EPERM}', "x: Operation not permitted"),
+        (UNSHARED, "", "ftp: server says: 550 Operation not permitted"),
+        (UNSHARED, "", "xml: unknown namespace prefix soap"),
+        (MOUNTED, "", "unknown option --mount"),
+        (MOUNTED, "", "no such database file in /mnt"),
+    ],
+)  # fmt: skip
+def test_words_that_only_sound_like_the_refusal_are_about_something_else(
+    refused: str, later: str, words: str
+) -> None:
+    then = [f"7 {later}"] if later else []
+    assert not chosen(refused, *then, said(words), ended(1))
+
+
+@pytest.mark.parametrize(
+    ("refused", "words"),
+    [
+        (MISSED, "env: 'nosuchtool': No such file or directory"),
+        (MISSED, "sh: 1: nosuchtool: not found"),
+        (UNSHARED, "[Errno 1] Operation not permitted"),
+        (UNSHARED, "Error: Operation not permitted (os error 1)"),
+        (UNSHARED, "No permissions to create new namespace"),
+        (MOUNTED, "mount: /mnt: permission denied."),
+        (MOUNTED, "mount: /mnt: must be superuser to use mount."),
+    ],
+)
+def test_words_that_give_the_refusal_as_the_reason_are_about_it(refused: str, words: str) -> None:
+    assert chosen(refused, said(words), ended(1))
+
+
+@pytest.mark.parametrize("noise", ["ioctl(2, TCGETS, 0x7)", 'readlink("/x", 0x7, 9)', "prctl(99)"])
+def test_an_answer_to_a_question_is_no_failure(noise: str) -> None:
+    line = f"7 {noise} = -1 EINVAL (Invalid argument)"
+    lines = ("7 setns(3<net:[1]>, 0) = -1 EINVAL (Invalid argument)", line)
+    assert chosen(*lines, said("join: Invalid argument"), ended(1)).startswith("setns")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "blamed"),
+    [
+        ("the server answered with status 1", 9, False),
+        ("tests: 1 failed, error 1", 9, False),
+        ("unshare is optional, skipped: 3 tests failed", 9, False),
+        ("command 'x' returned non-zero exit status 1", 9, True),
+        ("make: *** [all] Error 1", 2, True),
+    ],
+)
+def test_who_tells_of_a_child_says_that_it_failed(words: str, status: int, blamed: bool) -> None:
+    assert bool(chosen(*REFUSED_CHILD, said(words), ended(status))) is blamed
+
+
+CAPTURED = '8 write(2<pipe:[77]>, "unshare: Operation not permitted\\n", 33) = 33'
+
+
+@pytest.mark.parametrize(
+    ("complaint", "words", "blamed"),
+    [
+        (CAPTURED, "backup: db: Operation not permitted", False),
+        (CAPTURED, "sandbox: unshare: Operation not permitted", True),
+        (
+            '8 write(2</dev/null>, "mount: must be superuser", 24) = 24',
+            "cannot unshare: wrong password",
+            False,
+        ),
+    ],
+)
+def test_words_are_the_refusals_where_they_repeat_a_complaint_made_elsewhere(
+    complaint: str, words: str, blamed: bool
+) -> None:
+    lines = [*SILENCED[:3], complaint, SILENCED[4], said(words), ended(5)]
+    assert bool(chosen(*lines)) is blamed
