@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from typing import cast
@@ -13,6 +12,7 @@ from typing import cast
 from minictr.cli.actions import prepare, tree_of
 from minictr.cli.messages import write
 from minictr.diagnosis.needs import look_around, look_at
+from minictr.diagnosis.scratch import scratch
 from minictr.diagnosis.trials import (
     Finding,
     Ground,
@@ -68,8 +68,8 @@ def examine(image: str, environ: dict[str, str]) -> list[Finding]:
         "exec", image or "IMAGE", ("COMMAND",), "minictr", namespaces=("pid", "ipc", "uts"),
         host_environment=tuple(environ.items()),
     )  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="minictr-doctor-") as empty:
-        tree = Tree(empty, "directory", "", "", False, ())
+    with scratch("minictr-doctor-") as empty:
+        tree = Tree(str(empty), "directory", "", "", False, ())
         ground = Ground(read_host(), request, tree, cache)
         findings = [*try_all(ground), *look_around(cache, ground.host)]
         if image:

@@ -6,24 +6,25 @@ import errno
 import os
 import posix
 import signal
-import tempfile
 import time
 from pathlib import Path
 
 from minictr.diagnosis.catalogue import UNKNOWN
 from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.scratch import make, scratch
 from minictr.diagnosis.values import Diagnosis
 from minictr.diagnosis.watch.asked import ask_causes
 from minictr.diagnosis.watch.choose import Choice
 from minictr.diagnosis.watch.interrupts import Interrupted, Interrupts
 from minictr.diagnosis.watch.kinds import LOOKS, path_of
 from minictr.diagnosis.watch.moment import Moment
-from minictr.diagnosis.watch.run import Outcome, input_kept, run
+from minictr.diagnosis.watch.run import Outcome, input_again, input_kept, run
 from minictr.diagnosis.watch.sought import Sought, sought
 from minictr.diagnosis.watch.stand_in import NAMES, STAND_INS, StandIns
 from minictr.diagnosis.watch.standing import Standing, standing
 from minictr.diagnosis.watch.steps import shown
-from minictr.diagnosis.watch.trace import Strace, Traced, find_strace, trace
+from minictr.diagnosis.watch.trace import Strace, Traced, find_strace, trace, unable
+from minictr.diagnosis.watch.unrefused import unrefused
 from minictr.diagnosis.watch.weakened import weakened
 from minictr.diagnosis.watch.words import retold
 from minictr.diagnosis.words import error_words
@@ -35,7 +36,9 @@ from minictr.runtime.namespaces import CreateNamespaces
 from minictr.runtime.syscalls import CallError
 from minictr.value import Value
 
-_SLOWER, _AT_LEAST = 5, 10.0  # a run in which processes are held, beside one without
+# How often longer, and seconds more: a run that is watched, beside the one that is not, and a run
+# in which processes are held, beside one without.
+_WATCHED, _SLOWER, _AT_LEAST = 20, 5, 10.0
 # Milliseconds, try by try: on a busy machine strace may let the process go before it is stopped.
 _WAITS = (50, 200, 500)
 _LOST = "has a privilege of its own, which it does not get while it is watched"
@@ -87,15 +90,18 @@ def _failed(
     strace = find_strace(os.environ.get("PATH", os.defpath))
     if not strace:
         return unwatched.replace(why=("strace is not installed: no directory of PATH has it",))
+    if lacking := unable():
+        return unwatched.replace(why=(f"strace needs {lacking}(2), which is refused here",))
     try:
-        with tempfile.TemporaryDirectory(prefix=STAND_INS) as directory:
-            runs = _Runs(command, file, host, strace, Path(directory), interrupts)
+        with scratch(STAND_INS) as directory:
+            runs = _Runs(command, file, host, strace, directory, interrupts)
             return runs.answer(outcome)
     except Interrupted:
         why = f"{signal.Signals(interrupts.came).name} came while it was watched"
         return interrupted.replace(status=128 + interrupts.came, why=(why,))
-    except FileNotFoundError as error:  # tempfile found no directory that a file can be written to
-        return unwatched.replace(why=(f"strace needs a directory to write to: {error.strerror}",))
+    except OSError as error:
+        why = f"strace needs a directory to write to: {error.strerror} ({error.filename})"
+        return unwatched.replace(why=(why,))
 
 
 def _run(command: list[str], file: str, interrupts: Interrupts) -> Outcome:
@@ -103,9 +109,11 @@ def _run(command: list[str], file: str, interrupts: Interrupts) -> Outcome:
     try:
         return run(command, file, interrupts)
     except OSError as error:
-        if error.errno == errno.EAGAIN:
-            raise CallError("fork", (), errno.EAGAIN) from None
-        raise CallError("execve", (file, tuple(command)), error.errno or 0) from None
+        number = error.errno or 0
+        if error.filename is None:  # not by the child: it names what it could not execute
+            call = "fork" if number in (errno.EAGAIN, errno.ENOMEM) else "pipe2"
+            raise CallError(call, (), number) from None
+        raise CallError("execve", (file, tuple(command)), number) from None
 
 
 class _Runs:
@@ -127,20 +135,27 @@ class _Runs:
         self.directory = directory
         self.interrupts = interrupts
         self.names: tuple[str, ...] = NAMES
-        self.limit = float("inf")  # seconds for a run
+        self.limit = _AT_LEAST  # seconds for a run
+        self.count = 0  # of the runs
         self.found: Diagnosis | None = None
 
     def answer(self, outcome: Outcome) -> Answer:
         try:
             return self._answer(outcome)
         except OSError as error:
-            why = f"strace cannot be run: {error.strerror} ({error.filename or 'socket'})"
+            place = error.filename or "it needs a descriptor or a process more"
+            if STAND_INS in str(place):
+                raise
+            why = f"strace cannot be run: {error.strerror} ({place})"
             return Answer("unwatched", tuple(self.command), outcome.status, (why,))
 
     def _answer(self, outcome: Outcome) -> Answer:
         status, command = outcome.status, tuple(self.command)
+        self.limit = _WATCHED * outcome.seconds + _AT_LEAST
         begun = time.monotonic()
         traced, choice = self._traced()
+        if traced.late:
+            return self._late(outcome)
         self.limit = _SLOWER * (time.monotonic() - begun) + _AT_LEAST
         if traced.trouble:
             return Answer("unwatched", command, status, (f"strace: {traced.trouble}",))
@@ -155,8 +170,17 @@ class _Runs:
             return Answer("differs", command, status, (*why, *(f"{path} {_LOST}" for path in lost)))
         target = sought(choice, self.command, outcome)
         if target is None:
-            return Answer("own", command, status, _unrefused(traced, choice))
+            return Answer("own", command, status, unrefused(traced, choice))
         return self._explained(target, outcome, traced, choice)
+
+    def _late(self, outcome: Outcome) -> Answer:
+        why: tuple[str, ...] = (
+            f"as it is: it took {outcome.seconds:.1f} seconds",
+            f"watched: it had not ended after {self.limit:.0f}, and was ended then",
+        )
+        if input_again() is not None:
+            why += ("input that is no file is read once: the watched run has none",)
+        return Answer("differs", tuple(self.command), outcome.status, why)
 
     def _explained(
         self, target: Sought, outcome: Outcome, traced: Traced, choice: Choice
@@ -170,7 +194,7 @@ class _Runs:
         if self.found is None:  # it did not come to the same call again
             self.found = self._diagnose(target.failure.replace(witness=0), Standing())
         if target.needs_proof and self.found.code == UNKNOWN:
-            return Answer("own", command, status, _unrefused(traced, choice))
+            return Answer("own", command, status, unrefused(traced, choice))
         failure = shown(target.failure, target.call) if target.call else target.failure
         happened = _happened(self.command, outcome, failure, bool(target.call))
         diagnosis = self.found.replace(happened=happened, failure=failure)
@@ -198,7 +222,8 @@ class _Runs:
         paths: tuple[str, ...] = (),
         moment: Moment | None = None,
     ) -> tuple[Traced, Choice]:
-        directory = Path(tempfile.mkdtemp(dir=self.directory))
+        self.count += 1
+        directory = make(self.directory / str(self.count))
         stand_ins = StandIns(directory, os.environ.get("PATH", os.defpath), self.names)
         if moment and not held:
             stand_ins.witnessed = moment.helped
@@ -241,11 +266,13 @@ def _not_started(command: list[str], host: Host, refused: CallError) -> Answer:
     """The command's own file cannot be executed: this process is the witness."""
     own = posix.getpid()
     status = 127 if refused.errno in (errno.ENOENT, errno.ENOTDIR) else 126
-    step = CreateNamespaces(()) if refused.call == "fork" else Execute(tuple(command))
+    executed = refused.call in ("execve", "search")
+    step = Execute(tuple(command)) if executed else CreateNamespaces(())
     failure = Failure(f"{command[0]} (pid {own})", 0, step, refused.call,
                       refused.arguments, refused.errno, witness=own)  # fmt: skip
     diagnosis = diagnose_other(failure, standing(own), command, host)
-    happened = f"{command[0]} cannot be executed: {error_words(refused.errno)}"
+    done = "executed" if executed else f"started: {refused.call}(2) was refused"
+    happened = f"{command[0]} cannot be {done}: {error_words(refused.errno)}"
     return Answer("refused", tuple(command), status, (), diagnosis.replace(happened=happened))
 
 
@@ -256,20 +283,3 @@ def _happened(command: list[str], outcome: Outcome, failure: Failure, called: bo
 
 def _ended(how: str, outcome: Outcome) -> str:
     return f'{how}: status {outcome.status}, "{outcome.last}"'
-
-
-def _unrefused(traced: Traced, choice: Choice) -> tuple[str, ...]:
-    calls, processes = len(traced.record.calls), len(traced.record.parents) + 1
-    watched = f"{calls} calls of {processes} processes watched: "
-    doubtful = choice.doubtful()
-    if doubtful:
-        return (
-            f"{watched}what was refused is not tied to the failure; last of it",
-            f"  {doubtful[-1]}",
-            traced.outcome.last,
-        )
-    return (
-        f"{watched}none that makes namespaces, maps, mounts or starts programs was refused without "
-        "its process getting over it",
-        traced.outcome.last,
-    )

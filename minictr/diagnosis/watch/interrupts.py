@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 import time
 from types import TracebackType
+from typing import Any
 
-_ENDING = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
+_ENDING = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM,
+           signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)  # fmt: skip
 _OF_KEYS = (signal.SIGINT, signal.SIGQUIT)
 _SI_KERNEL = 0x80  # sigaction(2): of SIGINT and SIGQUIT, a key of the terminal was pressed
 _GRACE = 1.0  # seconds for a watched command to end in
@@ -25,9 +27,12 @@ class Interrupts:
         # A signal that is ignored would be kept, too, were it blocked: sigaction(2).
         self._held = {one for one in _ENDING if signal.getsignal(one) != signal.SIG_IGN}
         self._before: set[int] = set()
+        self._of_children: Any = signal.SIG_DFL
 
     def __enter__(self) -> Interrupts:
         self._before = set(signal.pthread_sigmask(signal.SIG_BLOCK, self._held))
+        # Where a caller ignores SIGCHLD the kernel keeps no child's status: wait(2).
+        self._of_children = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         return self
 
     def __exit__(
@@ -39,7 +44,8 @@ class Interrupts:
         self.let_through()
 
     def let_through(self) -> None:
-        """Give this process, or a child before its program, the signal mask of the caller."""
+        """Give this process, or a child before its program, what the caller had of signals."""
+        signal.signal(signal.SIGCHLD, self._of_children)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
     def taken(self) -> list[tuple[int, bool]]:

@@ -10,22 +10,26 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from minictr.diagnosis.watch.interrupts import Interrupts
 from minictr.value import Value
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_CHANGING = re.compile(r"\d+|\b[0-9a-fA-F]{8,}\b")  # pids, times, the names of temporary files
+# Pids, times, rates with their units, the names of temporary files.
+_CHANGING = re.compile(r"\d+(?:[.,]\d+)*(?:e[+-]?\d+)?(?: ?[kKMGT]?i?B/s)?|\b[0-9a-fA-F]{8,}\b")
 _OFTEN = 0.1  # seconds between two looks for signals
 GRACE = 0.5  # seconds in which what the command leaves in the background can still be heard
 
 
 class Outcome(Value):
-    """How the command ended: `status`, 128+N for signal N, and what it wrote to standard error."""
+    """How the command ended: `status`, 128+N for signal N, what it wrote to standard error, and
+    how long it took.
+    """
 
     status: int
     said: str
+    seconds: float = 0.0
 
     @property
     def last(self) -> str:
@@ -53,7 +57,10 @@ class Voice:
         part = os.read(self.reader, 1 << 16)
         self._parts.append(part)
         if self._pass_on:
-            _write_all(part)
+            try:
+                _write_all(part)
+            except OSError:  # a full device, a reader that has gone: there is nobody to tell
+                self._pass_on = False
         return bool(part)
 
     def close(self) -> str:
@@ -68,7 +75,7 @@ Ears = dict[int, Callable[[], bool]]
 
 def run(command: list[str], path: str, interrupts: Interrupts) -> Outcome:
     """Run the command with the caller's terminal and input; `path` is its file. Raises OSError."""
-    voice = Voice(pass_on=True)
+    voice, begun = Voice(pass_on=True), time.monotonic()
     try:
         child = subprocess.Popen(
             command,
@@ -84,13 +91,20 @@ def run(command: list[str], path: str, interrupts: Interrupts) -> Outcome:
 
     def hand_on() -> bool:
         for number, pressed in interrupts.taken():
-            if not pressed:
-                child.send_signal(number)
+            if not pressed and child.poll() is None:
+                send(child.pid, number)
         return False
 
     attend(child, {voice.reader: voice.hear}, hand_on)
     code = child.wait()
-    return Outcome(code if code >= 0 else 128 - code, voice.close())
+    status = code if code >= 0 else 128 - code
+    return Outcome(status, voice.close(), time.monotonic() - begun)
+
+
+def send(pid: int, number: int) -> None:
+    """Send a signal to what may have ended, or be another's since it was started."""
+    with suppress(OSError):
+        posix.kill(pid, number)
 
 
 def attend(
@@ -98,28 +112,40 @@ def attend(
     ears: Ears,
     over: Callable[[], bool],
     limit: float = float("inf"),
-) -> None:
+) -> bool:
     """Listen until the child has ended or `over` says so, and a moment longer for the rest.
+
+    False where the limit was reached before.
 
     over    is asked again and again: it is the place to look for signals
     limit   the most seconds that this may take
     One loop in place of threads: under a limit on processes there may be none.
     """
-    end = os.pidfd_open(child.pid)
+    end = _end_of(child)
     late = time.monotonic() + limit
     last = False
     while (left := late - time.monotonic()) > 0:
-        waiting = list(ears) if last else [*ears, end]
+        waiting = list(ears) if last or end < 0 else [*ears, end]
         ready, _, _ = select.select(waiting, [], [], min(left, _OFTEN))
         for descriptor in ready:
             if descriptor != end and not ears[descriptor]():
                 del ears[descriptor]
-        ended = over()
-        if not last and (end in ready or ended):
+        ended = over() or (child.poll() is not None if end < 0 else end in ready)
+        if not last and ended:
             last, late = True, time.monotonic() + GRACE
         if last and not ears:
             break
-    os.close(end)
+    if end >= 0:
+        os.close(end)
+    return last
+
+
+def _end_of(child: subprocess.Popen[bytes]) -> int:
+    """A descriptor that can be read once the child has ended; -1 where there can be none."""
+    try:
+        return os.pidfd_open(child.pid)
+    except OSError:  # a filter refuses it, or it would be one too many: it is asked now and then
+        return -1
 
 
 def input_again() -> int | None:

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from minictr.diagnosis.scratch import make
 from minictr.runtime.privileges import has_no_new_privileges
 from minictr.runtime.syscalls import prctl
 from minictr.value import Value
@@ -83,7 +84,7 @@ class StandIns:
         address = f"\0{directory}"
         self._socket.bind(address)
         self._socket.listen(8)
-        (directory / "bin").mkdir()
+        make(directory / "bin")
         for name in names:
             self._write(directory / "bin" / name, shutil.which(name, path=path), address)
         self.path = f"{directory / 'bin'}:{path}"
@@ -102,7 +103,10 @@ class StandIns:
         if not real:
             return
         text = _SCRIPT.format(python=sys.executable, real=real, address=address)
-        script.write_text(text, encoding="utf-8")
+        try:
+            script.write_text(text, encoding="utf-8")
+        except OSError as error:  # write(2) does not name the file
+            raise OSError(error.errno, error.strerror, str(script)) from None
         # Programs look whether the bit is there; the kernel passes over that of a script.
         script.chmod(0o755 | os.stat(real).st_mode & stat.S_ISUID)
         self.places[str(script)] = real

@@ -15,7 +15,7 @@ from pathlib import Path
 from minictr.diagnosis.watch.interrupts import Interrupted, Interrupts
 from minictr.diagnosis.watch.kinds import UNSEEN
 from minictr.diagnosis.watch.record import Call, Record
-from minictr.diagnosis.watch.run import Outcome, Voice, attend, input_again
+from minictr.diagnosis.watch.run import Outcome, Voice, attend, input_again, send
 from minictr.diagnosis.watch.stand_in import StandIns
 from minictr.host import read_fact
 from minictr.value import Value
@@ -31,6 +31,7 @@ class Traced(Value):
     record: Record
     voice: str  # the name of the pipe that was its standard error
     trouble: str = ""  # why strace could not watch, in its own words
+    late: bool = False  # it had not ended at the limit, and was ended
 
 
 class Strace(Value):
@@ -61,6 +62,22 @@ def find_strace(path: str) -> str:
     return shutil.which("strace", path=path) or ""
 
 
+def unable() -> str:
+    """Which call strace does not find working here, "" for none.
+
+    It stops its own first child with kill(2), by what getpid(2) says: refused, that would be every
+    process of the user's (-1), or the child would wait for ever.
+    """
+    own = posix.getpid()
+    if own <= 0:
+        return "getpid"
+    try:
+        posix.kill(own, 0)
+    except OSError:
+        return "kill"
+    return ""
+
+
 def trace(
     strace: Strace,
     command: list[str],
@@ -77,19 +94,32 @@ def trace(
             the call is `held` strace keeps it, and is stopped itself
     """
     reader, writer = _open(strace.directory / _FIFO)
+    try:
+        traced = _followed(strace, command, stand_ins, interrupts, watch, reader)
+    finally:
+        posix.close(reader)
+        posix.close(writer)
+    if interrupts.came:
+        raise Interrupted
+    return traced
+
+
+def _followed(
+    strace: Strace,
+    command: list[str],
+    stand_ins: StandIns,
+    interrupts: Interrupts,
+    watch: Watch | None,
+    reader: int,
+) -> Traced:
     voice = Voice(pass_on=False)
     child = _started(strace, command, stand_ins, voice, interrupts)
     os.close(voice.writer)
     lines = _Lines(child, reader, watch, interrupts)
     ears = {reader: lines.read, voice.reader: voice.hear, stand_ins.listener: stand_ins.answer}
-    attend(child, ears, lines.over, strace.limit)
-    lines.end()
-    posix.close(reader)
-    posix.close(writer)
-    traced = _outcome(lines.record, voice)
-    if interrupts.came:
-        raise Interrupted
-    return traced
+    in_time = attend(child, ears, lines.over, strace.limit)
+    lines.end(let_go=in_time and not interrupts.came)
+    return _outcome(lines.record, voice).replace(late=not in_time)
 
 
 def _started(
@@ -111,7 +141,8 @@ def _open(fifo: Path) -> tuple[int, int]:
 
     The writer is ours until strace has opened it: without one there would be an end of file.
     """
-    os.mkfifo(fifo, 0o600)
+    os.mkfifo(fifo)
+    fifo.chmod(0o600)
     reader = posix.open(str(fifo), posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
     return reader, posix.open(str(fifo), posix.O_WRONLY | posix.O_CLOEXEC)
 
@@ -183,28 +214,28 @@ class _Lines:
             self._send(number)
         return self.record.first in self.record.ends or self._interrupts.late()
 
-    def end(self) -> None:
-        """End strace, and where a signal came what is watched, which it would let go."""
-        if self._interrupts.came:
+    def end(self, let_go: bool) -> None:
+        """End strace, and what it watches unless it is to be let go."""
+        if not let_go:
             self._send(signal.SIGKILL)
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):  # it has ended; a filter
                 posix.killpg(self._child.pid, signal.SIGKILL)
-        self._child.terminate()
+        if self._child.poll() is None:
+            send(self._child.pid, signal.SIGTERM)
         self._child.wait()
 
     def _send(self, number: int) -> None:
         for pid in self.record.alive():
-            with suppress(ProcessLookupError, PermissionError):  # it has just ended; is another's
-                posix.kill(pid, number)
+            send(pid, number)
 
     def _take(self, line: str) -> None:
         call = self.record.feed(line)
         if call and call.failed and self._watch and self._child.poll() is None:
-            self._child.send_signal(signal.SIGSTOP)
+            send(self._child.pid, signal.SIGSTOP)
             try:
                 self._watch(call, self._stands_still(call.thread))
             finally:
-                self._child.send_signal(signal.SIGCONT)
+                send(self._child.pid, signal.SIGCONT)
 
     def _stands_still(self, thread: int) -> bool:
         """Whether strace has stopped while it kept the thread."""
