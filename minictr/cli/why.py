@@ -64,7 +64,7 @@ def _json(answer: Answer) -> str:
         "verdict": answer.verdict,
         "command": list(answer.command),
         "status": answer.status,
-        "why": list(answer.why),
+        "why": [answer.other, *answer.why] if answer.other else list(answer.why),
         "diagnosis": diagnosis,
     }
     return json.dumps(record) + "\n"
@@ -79,8 +79,11 @@ def _say(answer: Answer) -> None:
         fatal(program, answer.diagnosis.happened)
         write(as_text(answer.diagnosis))
     else:
+        own = f"not refused by the kernel: {name} ended with status {answer.status}"
+        if answer.other:
+            own = f"not of namespaces, maps, mounts or exec: {answer.other}"
         words = {
-            "own": f"not refused by the kernel: {name} ended with status {answer.status}",
+            "own": own,
             "interrupted": f"not explained: {name} was interrupted",
             "differs": f"not explained: {name} ends otherwise when it is watched",
             "unwatched": f"not explained: {name} cannot be watched",

@@ -80,3 +80,23 @@ def test_a_script_that_ends_of_the_refusal_of_its_program_is_explained(why: Why)
 def test_a_script_that_is_not_there_is_no_program_that_path_lacks(why: Why) -> None:
     answer = why("minictr why -- python3 nosuch.py")
     assert (answer["verdict"], answer["code"]) == ("own", None), answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("cat /etc/shadow", "openat(2) of /etc/shadow was refused (EACCES)"),
+        ("mkdir /x", "mkdir(2) of /x was refused (EACCES)"),
+        ("sh -c 'kill -9 1'", "kill(2) was refused (EPERM)"),
+        ("nsenter -t 1 -m true", "of /proc/1/ns/mnt was refused (EACCES)"),
+        ("dd if=/dev/zero of=/dev/full count=1 status=none", "/dev/full was refused (ENOSPC)"),
+        ("sh -c 'ulimit -c 0; kill -SYS $$'", "SIGSYS ended it, the signal of seccomp filters"),
+    ],
+)
+def test_what_the_kernel_refused_of_other_kinds_is_said(why: Why, command: str, words: str) -> None:
+    answer = why(f"minictr why -- {command}")
+    assert answer["verdict"] == "own", answer.stderr
+    assert words in answer.why
+    text = why(f"minictr why --diagnosis text -- {command}").stderr
+    assert "not of namespaces, maps, mounts or exec: " in text
+    assert "not refused by the kernel" not in text

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from recorded import ENOENT, EPERM, REFUSED_CHILD, SILENCED, chosen, ended, said
 
+from minictr.diagnosis.watch.run import Outcome
+
 MISSED = f'7 execve("/bin/nosuchtool", ["nosuchtool"], 0x7 /* 3 vars */) {ENOENT}'
 UNSHARED = f"7 unshare(CLONE_NEWUSER) {EPERM}"
 MOUNTED = f'7 mount("a", "/mnt", "tmpfs", 0, NULL) {EPERM}'
@@ -91,3 +93,8 @@ def test_words_are_the_refusals_where_they_repeat_a_complaint_made_elsewhere(
 ) -> None:
     lines = [*SILENCED[:3], complaint, SILENCED[4], said(words), ended(5)]
     assert bool(chosen(*lines)) is blamed
+
+
+def test_numbers_may_differ_between_runs_and_with_them_their_units() -> None:
+    first = Outcome(1, "0 bytes copied, 4.2442e-05 s, 0.0 kB/s")
+    assert first.same_as(Outcome(1, "0 bytes copied, 0.000231212 s, 1.2 MB/s"))

@@ -24,7 +24,7 @@ from minictr.diagnosis.watch.stand_in import NAMES, STAND_INS, StandIns
 from minictr.diagnosis.watch.standing import Standing, standing
 from minictr.diagnosis.watch.steps import shown
 from minictr.diagnosis.watch.trace import Strace, Traced, find_strace, trace, unable
-from minictr.diagnosis.watch.unrefused import unrefused
+from minictr.diagnosis.watch.unrefused import other_refusal, unrefused
 from minictr.diagnosis.watch.weakened import weakened
 from minictr.diagnosis.watch.words import retold
 from minictr.diagnosis.words import error_words
@@ -52,6 +52,7 @@ class Answer(Value):
                "interrupted": a signal came that was to end it or us
     status     the command's own, as run unwatched; 126 or 127 where it could not be started
     why        what the verdict rests on, in lines
+    other      of "own": the refused call of another kind, or the signal, that it failed of
     line_ended whether the command's own last words ended in a newline
     """
 
@@ -60,6 +61,7 @@ class Answer(Value):
     status: int
     why: tuple[str, ...] = ()
     diagnosis: Diagnosis | None = None
+    other: str = ""
     line_ended: bool = True
 
 
@@ -170,7 +172,7 @@ class _Runs:
             return Answer("differs", command, status, (*why, *(f"{path} {_LOST}" for path in lost)))
         target = sought(choice, self.command, outcome)
         if target is None:
-            return Answer("own", command, status, unrefused(traced, choice))
+            return _own(command, status, traced, choice)
         return self._explained(target, outcome, traced, choice)
 
     def _late(self, outcome: Outcome) -> Answer:
@@ -194,7 +196,7 @@ class _Runs:
         if self.found is None:  # it did not come to the same call again
             self.found = self._diagnose(target.failure.replace(witness=0), Standing())
         if target.needs_proof and self.found.code == UNKNOWN:
-            return Answer("own", command, status, unrefused(traced, choice))
+            return _own(command, status, traced, choice)
         failure = shown(target.failure, target.call) if target.call else target.failure
         happened = _happened(self.command, outcome, failure, bool(target.call))
         diagnosis = self.found.replace(happened=happened, failure=failure)
@@ -260,6 +262,11 @@ def diagnose_other(failure: Failure, place: Standing, command: list[str], host: 
     known = Diagnosis("", failure, UNKNOWN, "", None, kernel=(system.release, system.machine))
     found = ask_causes(interview, place, known)
     return retold(found, failure.phase.partition(" (pid ")[0], bool(place.root))
+
+
+def _own(command: tuple[str, ...], status: int, traced: Traced, choice: Choice) -> Answer:
+    other = other_refusal(traced, choice)
+    return Answer("own", command, status, unrefused(traced, choice), other=other)
 
 
 def _not_started(command: list[str], host: Host, refused: CallError) -> Answer:
