@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 from recorded import ENOENT, EPERM, REFUSED_CHILD, SILENCED, chosen, ended, said
 
+from minictr.diagnosis.values import Diagnosis, Proof
 from minictr.diagnosis.watch.run import Outcome
+from minictr.diagnosis.watch.words import retold
+from minictr.runtime.execute import Execute
+from minictr.runtime.launch import Failure
 
 MISSED = f'7 execve("/bin/nosuchtool", ["nosuchtool"], 0x7 /* 3 vars */) {ENOENT}'
 UNSHARED = f"7 unshare(CLONE_NEWUSER) {EPERM}"
@@ -98,3 +102,14 @@ def test_words_are_the_refusals_where_they_repeat_a_complaint_made_elsewhere(
 def test_numbers_may_differ_between_runs_and_with_them_their_units() -> None:
     first = Outcome(1, "0 bytes copied, 4.2442e-05 s, 0.0 kB/s")
     assert first.same_as(Outcome(1, "0 bytes copied, 0.000231212 s, 1.2 MB/s"))
+
+
+def test_another_program_has_neither_an_image_nor_a_launch() -> None:
+    fix = "Use an image that has x, or install it where the image is built."
+    cause = "no directory of the container's PATH has x; a filter refuses the flags of this launch"
+    failure = Failure("bwrap (pid 7)", 0, Execute(("x",)), "execve", (), 2)
+    known = Diagnosis("", failure, "MC0602", "", Proof(cause, (), fix), kernel=("6.1", "x86_64"))
+    proof = retold(known, "bwrap", in_place=False).proof
+    assert proof
+    assert proof.cause == "no directory of its PATH has x; a filter refuses its flags"
+    assert proof.fix_user == "Install x in the root directory that bwrap has made."

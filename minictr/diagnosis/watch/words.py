@@ -16,6 +16,10 @@ _OPTIONS = re.compile(
 )
 _CONTAINER = ((" in the container", ""), ("in the container ", ""), ("the container's ", "its "),
               ("the container has", "there is"), ("the container", "this system"))  # fmt: skip
+# What only a launch of ours has, wherever the program failed.
+_OURS = (("the container's PATH", "its PATH"), ("the flags of this launch", "its flags"))
+_IMAGE = re.compile(r"Use an image that has (.+), or install it where the image is built\.")
+_INSTALL = r"Install \1 in the root directory that minictr has made."
 
 
 def retold(diagnosis: Diagnosis, program: str, in_place: bool) -> Diagnosis:
@@ -26,6 +30,8 @@ def retold(diagnosis: Diagnosis, program: str, in_place: bool) -> Diagnosis:
 
     def told(text: str) -> str:
         text = _NAME.sub(program, text)
+        for own, plain in _OURS:
+            text = text.replace(own, plain)
         if in_place:
             for own, plain in _CONTAINER:
                 text = text.replace(own, plain)
@@ -57,7 +63,9 @@ def _fixes(text: str, told: object, in_place: bool) -> list[str]:
             line = f"{rest}." if rest and NOT_OURS not in rest and rest != line else ""
         if not line or _OPTIONS.search(line) or (in_place and "image" in line):
             continue
-        kept.append(told(line))
+        kept.append(
+            told(_IMAGE.sub(r"Install \1 in the root directory that minictr has made.", line))
+        )
     return kept
 
 
