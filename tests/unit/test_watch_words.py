@@ -14,6 +14,8 @@ from minictr.runtime.launch import Failure
 MISSED = f'7 execve("/bin/nosuchtool", ["nosuchtool"], 0x7 /* 3 vars */) {ENOENT}'
 UNSHARED = f"7 unshare(CLONE_NEWUSER) {EPERM}"
 MOUNTED = f'7 mount("a", "/mnt", "tmpfs", 0, NULL) {EPERM}'
+PIVOTED = f'7 pivot_root(".", ".") {EPERM}'
+FOREIGN = '7 execve("/t", ["/t"], 0x7 /* 3 vars */) = -1 ENOEXEC (Exec format error)'
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,8 @@ def test_words_that_only_sound_like_the_refusal_are_about_something_else(
         (UNSHARED, "[Errno 1] Operation not permitted"),
         (UNSHARED, "Error: Operation not permitted (os error 1)"),
         (UNSHARED, "No permissions to create new namespace"),
+        (PIVOTED, "Error: crun: pivot_root: Operation not permitted: OCI permission denied"),
+        (FOREIGN, r"\"msg\": \"exec container process `\\/t`: Exec format error\","),
         (MOUNTED, "mount: /mnt: permission denied."),
         (MOUNTED, "mount: /mnt: must be superuser to use mount."),
     ],

@@ -14,6 +14,8 @@ from minictr.diagnosis.watch.kinds import MOUNTS, PROGRAMS, is_map, paths_of
 from minictr.diagnosis.watch.record import FORKS, Call
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+# What podman(1) adds to the words of an OCI runtime: the kind that it takes the error for.
+_KIND = re.compile(r": oci (?:permission denied|runtime \w+ .*|runtime error)$")
 _NOT_FOUND = "not found"  # what is said of a program that PATH does not lead to
 _NAMESPACES = r"unshare\b|clone\b|namespace"
 # What a message in words of its own calls a refused call: bwrap(1) says "No permissions to create
@@ -49,14 +51,16 @@ def visible(text: str) -> str:
 def lines_of(writes: list[Call]) -> list[tuple[int, str]]:
     """What was written, in lines in small letters, each with the place of the call that ended it.
 
-    A line may have been written in pieces.
+    A line may have been written in pieces. It is without the kind that podman gives to an error,
+    and a path is as it was before it was written in JSON.
     """
     found, rest = [], ""
     for call in writes:
         *lines, rest = (rest + written(call)).split("\n")
         found += [(call.number, line) for line in lines]
     found += [(writes[-1].number, rest)] if rest else []
-    return [(number, visible(line).lower()) for number, line in found if visible(line)]
+    shown = ((number, visible(line).lower()) for number, line in found)
+    return [(number, _KIND.sub("", line.replace("\\/", "/"))) for number, line in shown if line]
 
 
 def has_errno(said: str, number: int) -> bool:
