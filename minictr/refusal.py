@@ -12,9 +12,11 @@ class Refusal(Exception):
     fix    an imperative sentence or a command that works; "" where there is none
     fix_administrator  the same for who administers the machine
     diagnosis  what an interview found, where the input met a call that was refused; else None
+    place      the directory on whose file system a write was refused; "" for another refusal
     """
 
     diagnosis: object = None
+    place: str = ""
 
     def __init__(
         self,

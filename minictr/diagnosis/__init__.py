@@ -59,12 +59,17 @@ def diagnose_refusal(refusal: Refusal) -> Diagnosis:
     proved = entry.code != UNKNOWN
     cause = entry.title if proved else refusal.cause
     seen = tuple(refusal.proof.splitlines())
+    proof = Proof(cause, seen, refusal.fix, refusal.fix_administrator)
+    if refusal.place:
+        from minictr.diagnosis.quota import with_limits
+
+        proof = with_limits(proof, refusal.place)
     return Diagnosis(
         happened=refusal.cause,
         failure=None,
         code=entry.code,
         title=entry.title,
-        proof=limited[1] if limited else Proof(cause, seen, refusal.fix, refusal.fix_administrator),
+        proof=limited[1] if limited else proof,
         kernel=_kernel(),
     )
 

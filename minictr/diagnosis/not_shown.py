@@ -22,8 +22,6 @@ NOT_SHOWN = (
      "nobody is left to say so; the shell says Killed"),
     ("a file system that the launch mounts is no part of the kernel (ENODEV)",
      "they are built in wherever we looked, and a filter can forge the errno"),
-    ("the disk quota is used up (EDQUOT)",
-     "no kernel at hand has quotas on a file system that can be made for a test"),
     ("the file system of the cache has no locks (ENOLCK)",
      "no network file system at hand is without them"),
     ("an NFS server maps root to nobody; an automounter does not answer",

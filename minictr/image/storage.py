@@ -26,12 +26,7 @@ def stopped(number: int, directory: str, place: str = CACHE, path: str = "") -> 
     if number == errno.ENOSPC:
         return out_of_space(where, place)
     if number == errno.EDQUOT:
-        return Refusal(
-            "MC0000",
-            f"the disk quota for the {place} {directory} is used up",
-            f"EDQUOT for uid {os.geteuid()} on {where}; {counts(where)}",
-            more_room(where, place),
-        )
+        return over_quota(where, place)
     if number == errno.EROFS:
         return Refusal(
             "MC0125",
@@ -83,6 +78,18 @@ def out_of_space(where: str, place: str) -> Refusal:
         return other_shortage(where, place, counts(where))
     cause = f"no space is left for the {place} {where}"
     return Refusal("MC0121", cause, counts(where), more_room(where, place))
+
+
+def over_quota(where: str, place: str) -> Refusal:
+    """EDQUOT has one meaning. Whose quota it is, and how large, has yet to be asked."""
+    refusal = Refusal(
+        "MC0144",
+        f"the disk quota for the {place} {where} is used up",
+        f"EDQUOT (Disk quota exceeded); {counts(where)}",
+        more_room(where, place),
+    )
+    refusal.place = where
+    return refusal
 
 
 def other_shortage(where: str, place: str, counted: str) -> Refusal:

@@ -149,7 +149,7 @@ def refused(words: list[str], status: int, directory: Path) -> str:
         ("Write on output file failed because No space left on device", "MC0000"),
         (
             "dir_scan: failed to make directory, because Disk quota exceeded",
-            "MC0000",
+            "MC0144",
         ),
         (
             "dir_scan: failed to make directory, because Read-only file system",
@@ -210,7 +210,7 @@ def test_a_file_name_cannot_pass_for_an_error_number(tmp_path: Path) -> None:
     [
         (errno.EACCES, "MC0000", "EACCES"),  # every mode allows it: what denies it is unknown
         (errno.EROFS, "MC0125", "EROFS"),
-        (errno.EDQUOT, "MC0000", "bytes are free"),
+        (errno.EDQUOT, "MC0144", "bytes are free"),
         (errno.EIO, "MC0000", "EIO"),
     ],
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from vm import records
-from vm.faults import ASKED, FAULTS, Fault, from_the_lab
+from vm.fault import ASKED, Fault
+from vm.faults import FAULTS, from_the_lab
 
 from minictr.diagnosis.catalogue import all_causes
 

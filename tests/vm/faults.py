@@ -2,54 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from lab.bench import Case
 from lab.cases import CASES
+from vm.fault import AS_USER, ASKED, COMMANDS, Fault
+from vm.quotas import QUOTAS
 
 from minictr.diagnosis.catalogue import all_causes
 
-ASKED = "6.12"  # its tracing is asked, and its reports are kept as text
-EVERY = ("5.10", "6.1", "6.12", "7.2")
 # On 6.1 a profile without attach_disconnected loses the paths below an overlay, with EACCES at the
 # first file that is looked up there: what comes later in a launch is not seen on it.
 CONNECTED = ("5.10", "6.12", "7.2")
 WITH_USERNS_RULE = ("6.12", "7.2")
 
 
-@dataclass(frozen=True)
-class Fault(Case):
-    """A Case of the lab, made in a virtual machine.
-
-    kernels  where the fault is made
-    harmless kernels on which the same script succeeds: they do not have the fault
-    machine  how it is started: "plain", "ramfs", "disk" with room for large images, "selinux" or
-             "selinux:POLICY", of those that build-vm makes
-    fixed_on where the fix is tried, where that is not everywhere
-    before   run by root before the job
-    undo     run after the job: what it left in the kernel
-    asked    whether the kernel's tracing is asked which function refused
-    of_the_lab  whether tests/lab makes it as well
-    """
-
-    kernels: tuple[str, ...] = EVERY
-    harmless: tuple[str, ...] = ()
-    machine: str = "plain"
-    fixed_on: tuple[str, ...] = EVERY
-    before: str = ""
-    undo: str = ""
-    asked: bool = True
-    of_the_lab: bool = False
-
-    @property
-    def enforcing(self) -> bool:
-        return self.machine.startswith("selinux")
-
-
-AS_USER = 'runuser -u "$USER" --'
 LAUNCH = 'minictr exec "$IMAGE" true'
 UNLOAD = "apparmor_parser --remove /etc/apparmor.d/minictr; rm /etc/apparmor.d/minictr"
-COMMANDS = 'eval "$ADMINISTRATOR_FIX" >/dev/null'
 SWITCH = "sysctl -qw kernel.unprivileged_userns_clone"
 FREED = "profile minictr /usr/local/bin/minictr flags=(unconfined) {"
 PLAIN_RULES = "file rwlkm /**, allow pix /**, network, signal, unix, ptrace, capability, umount,"
@@ -258,7 +224,7 @@ GROUPS = [
     if case.code in IN_A_GROUP
 ]
 
-FAULTS = [*OTHERS, *APPARMOR, *SELINUX, *GROUPS]
+FAULTS = [*OTHERS, *QUOTAS, *APPARMOR, *SELINUX, *GROUPS]
 
 # Of the lab's own faults the kernel is asked about namespaces, id maps and mounts.
 STEPS = ("MC02", "MC03", "MC04")

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import records
-from faults import ASKED, Fault
 from golden.test_reports import KEPT, normal
 from lab.bench import Lab
 from ordinary_user import User
+from vm.fault import ASKED, Fault
 
 from minictr.diagnosis.catalogue import all_causes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import lzma
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ KEPT = Path(os.environ.get("MINICTR_VM") or "/var/tmp/minictr-vm")
 RELEASE, PYTHON = "trixie", "python3.13"
 # Of squashfs-tools, and a library that the machine has not.
 SQUASHFS = ("bin/unsquashfs", "bin/mksquashfs", "lib/x86_64-linux-gnu/liblzo2.so.2")
+QUOTA = ("quota_tree", "quota_v2")  # modules of ext4's quotas, the first before the second
 PURE = ("pyseccomp", "tomli")  # what a first launch needs beside prctl, the same on every version
 
 
@@ -62,6 +64,7 @@ def make_prefix(scratch: Path) -> Path:
         shutil.copy(extension, site)
     for file in SQUASHFS:
         shutil.copy(debian("squashfs-tools") / "usr" / file, prefix / file.split("/")[0])
+    shutil.copy(debian("quota") / "usr/sbin/setquota", prefix / "bin")
     compile_modules(site)
     return prefix
 
@@ -95,6 +98,18 @@ def compile_modules(site: Path) -> None:
          *command, "unchecked-hash", "-d", f"/usr/local/lib/{PYTHON}/dist-packages", "/mnt"],
         check=True,
     )  # fmt: skip
+
+
+def quota_modules(kernel: str, scratch: Path) -> Path:
+    """A directory with the modules of quotas, which the machine's root file system has not."""
+    place = scratch / f"modules-{kernel}"
+    place.mkdir()
+    for name in QUOTA:
+        built = f"build/k-*/x/**/modules/{kernel}.*/kernel/fs/quota/{name}.ko*"
+        (file,) = BUILT.glob(built)
+        raw = file.read_bytes()
+        (place / f"{name}.ko").write_bytes(lzma.decompress(raw) if file.suffix == ".xz" else raw)
+    return place
 
 
 def debian(package: str) -> Path:

@@ -67,8 +67,9 @@ def page(records: list[Record]) -> str:
     return HEAD + seen + "\n" + "\n".join(lines) + "\n"
 
 
-def _version(release: str) -> list[int]:
-    return [int(part) for part in release.split("-")[0].split("+")[0].split(".")]
+def _version(release: str) -> tuple[list[int], str]:
+    """What releases are sorted by: two builds of one version by their names."""
+    return [int(part) for part in release.split("-")[0].split("+")[0].split(".")], release
 
 
 def _line(record: Record) -> str:

@@ -37,7 +37,8 @@ _STORIES: dict[str, Told] = {
         'MINICTR_CACHEDIR="$DIRECTORY/cache" runuser -u "$USER" -- minictr exec "$SIF" true',
         "minictr cache clean, or MINICTR_CACHEDIR on another file system.",
         "make room.",
-        "inodes or a quota, which have codes of their own; ENOSPC from a namespace limit.",
+        "inodes or a quota, which have codes of their own (MC0122, MC0144); ENOSPC from a "
+        "namespace limit.",
         "write(2), ENOSPC; statvfs(3), f_bavail.",
     ),
     "MC0122": (
@@ -142,6 +143,24 @@ _STORIES: dict[str, Told] = {
         NOTHING,
         "the cache, which is open; the image file's own mode.",
         "path_resolution(7); inode(7).",
+    ),
+    "MC0144": (
+        "the disk quota is used up",
+        "The file system has room, and takes no more of this user, of a group of his, or below "
+        "this directory: each of them can have a limit of its own. The report has those of the "
+        "user and his groups, which quotactl(2) tells him, and what is in use without what was "
+        "being written. The limits of directories (subvolumes of btrfs, projects of ext4) only "
+        "root may read, and those of a file server only that server.",
+        'truncate -s 300M "$DIRECTORY/disk" && mkfs.btrfs -q "$DIRECTORY/disk"\n'
+        'mkdir "$DIRECTORY/at" && mount -o loop "$DIRECTORY/disk" "$DIRECTORY/at"\n'
+        'btrfs quota enable "$DIRECTORY/at" && btrfs qgroup limit 1M "$DIRECTORY/at"\n'
+        'chmod 0777 "$DIRECTORY/at"\n'
+        'MINICTR_CACHEDIR="$DIRECTORY/at/cache" runuser -u "$USER" -- minictr exec "$SIF" true',
+        "minictr cache clean, or MINICTR_CACHEDIR on another file system.",
+        "raise the limit: setquota(8), btrfs-qgroup(8).",
+        "the disk: df shows space.",
+        "write(2), EDQUOT; quotactl(2), Q_GETQUOTA; fs/quota/dquot.c, dquot_add_space; "
+        "fs/btrfs/qgroup.c, qgroup_reserve.",
     ),
 }  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from lab.bench import Case
 
 RUN = 'MINICTR_CACHEDIR="$DIRECTORY/cache" runuser -u "$USER" -- minictr exec "$SIF" true'
@@ -33,6 +35,13 @@ head -c $1 /dev/zero >"$DIRECTORY/other"
 exec $(command -v mksquashfs) "\$@"
 END
 chmod +x "$CHROOT/mksquashfs"; }"""
+# A file system with a limit of a directory; its kernel has btrfs and a free loop device.
+WITH_QUOTAS = """grep -qw btrfs /proc/filesystems || modprobe -q btrfs && losetup -f >/dev/null ||
+    { echo "no btrfs, or no loop device" >&2; exit 77; }"""
+LIMITED = """cd "$DIRECTORY"; truncate -s 300M disk; mkfs.btrfs -q disk; mkdir at
+    mount -o loop disk at; btrfs quota enable at; btrfs qgroup limit 1M at; chmod 0777 at"""
+IN_IT = 'MINICTR_CACHEDIR="$DIRECTORY/at/cache" runuser -u "$USER" -- minictr exec "$SIF" true'
+BUILD_IN_IT = 'runuser -u "$USER" -- minictr build "$DIRECTORY/at/out.sif" "$IMAGE"'
 BUILD = 'runuser -u "$USER" -- minictr build "$DIRECTORY/out.sif" "$IMAGE"'
 
 CASES = [
@@ -131,6 +140,31 @@ CASES = [
         fix=("export MINICTR_CACHEDIR=",),
         repaired=f'mount -t tmpfs -o nr_inodes=50,mode=0777 none "$DIRECTORY"; {ELSEWHERE}',
         near=f'mount -t tmpfs -o nr_inodes=5000,mode=0777 none "$DIRECTORY"; {RUN}',
+    ),
+    Case(
+        "MC0144",
+        prepare=WITH_QUOTAS,
+        impossible="" if shutil.which("mkfs.btrfs") else "there is no mkfs.btrfs (btrfs-progs)",
+        proof=(
+            "the disk quota for the cache directory {directory}/at/cache is used up",
+            "EDQUOT (Disk quota exceeded); statvfs({directory}/at/cache): ",
+            "quotactl(2) knows no limit of the user, nor of a group of his, on {directory}/at",
+        ),
+        fix=("export MINICTR_CACHEDIR=", "`btrfs qgroup show -rF {directory}/at` has it."),
+        repaired=f"{LIMITED}; {ELSEWHERE}",
+        near=f"{LIMITED}; btrfs qgroup limit 64M at; {IN_IT}",
+    ),
+    Case(
+        "MC0144",
+        name="output",
+        as_root=True,
+        prepare=WITH_QUOTAS,
+        impossible="" if shutil.which("mkfs.btrfs") else "there is no mkfs.btrfs (btrfs-progs)",
+        script=f"""{LIMITED}; {BUILD_IN_IT}; status=$?; [ -z "$(ls -A at)" ] && exit $status""",
+        proof=("the disk quota for the output {directory}/at is used up",),
+        fix=("Write the image into another directory of yours.",),
+        repaired=f"{LIMITED}; {BUILD}",
+        near=f"{LIMITED}; btrfs qgroup limit 64M at; {BUILD_IN_IT}",
     ),
     Case(
         "MC0124",
