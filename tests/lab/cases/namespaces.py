@@ -7,7 +7,8 @@ import shutil
 from lab.bench import Case
 from lab.cases.common import AS_USER, LAUNCH_AS_USER
 
-BOUND = """unshare -Urm sh -c 'mount --rbind / "$CHROOT"; %s'"""
+# By the user: of a home of mode 0700 root can read nothing in a namespace without its owner.
+BOUND = f"""{AS_USER} unshare -Urm sh -c 'mount --rbind / "$CHROOT"; %s'"""
 
 # Debian has moved it to util-linux-extra.
 NO_PIVOT_ROOT = "" if shutil.which("pivot_root") else "there is no pivot_root(8) for its fix"
