@@ -36,7 +36,7 @@ ENTRIES = {
     "ioctl": "__x64_sys_ioctl",
 }
 # Calls that other programs make in vain as well -> the launcher's name then.
-OFTEN = dict.fromkeys(("open", "execve"), "python3")
+OFTEN = dict.fromkeys(("open", "execve"), "minictr")
 HELPERS = ("newuidmap", "newgidmap")
 # How newuidmap(1) tells which of its calls failed, and with what.
 SAID = re.compile(r"(open|write) (?:of|to) [ug]id_map failed: (.*)")
