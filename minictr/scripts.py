@@ -8,8 +8,10 @@ import sysconfig
 
 # What a start script gives to `python3 -X utf8 -I -S -c`, followed by the directory of the package,
 # that of its dependencies, the name called as, and the arguments. The loader is the one that a
-# search would find; the search reads three directories.
+# search would find; the search reads three directories. What fails before start.py runs, which a
+# lack of memory does, is one line of the interpreter's: start.py has tracebacks printed again.
 CODE = """import sys
+sys.tracebacklimit = 0
 from _frozen_importlib_external import SourceFileLoader
 name = "minictr.start"
 exec(SourceFileLoader(name, sys.argv[1] + "/minictr/start.py").get_code(name))
@@ -24,6 +26,7 @@ _INSTALLED = """\
 #!{python} -ISXutf8
 # Starts minictr. The kernel starts the interpreter: no shell has to, docs/install.md.
 import sys
+sys.tracebacklimit = 0
 from _frozen_importlib_external import SourceFileLoader
 from posix import lstat
 name, script, code = "minictr.start", sys.argv[0], None

@@ -21,16 +21,23 @@ SIGINT = 2
 # An exception that nobody caught is our own mistake: the statuses of a launcher's failure.
 BUG = 125
 BUG_DROP_IN = 255
+NO_MEMORY = b"minictr: error: no memory is left\n"
 
 
 def main() -> None:
     """Run the command line of a start script; never returns."""
-    end_at_interrupt()
-    _, package, site, called_as, *arguments = sys.argv
-    sys.path += [package, site]  # behind the standard library: nothing there may hide a module
-    if sys.flags.no_site:
-        sys.meta_path.append(RestOfThePath)
-    end(called_as, arguments)
+    try:
+        end_at_interrupt()
+        _, package, site, called_as, *arguments = sys.argv
+        sys.path += [package, site]  # behind the standard library: nothing there may hide a module
+        if sys.flags.no_site:
+            sys.meta_path.append(RestOfThePath)
+        end(called_as, arguments)
+    except (MemoryError, SystemError):  # failed() had none left to say it
+        posix.write(2, NO_MEMORY)
+    except OSError as error:  # nor this: ENOMEM, or the package was removed meanwhile
+        posix.write(2, f"minictr: error: {error}\n".encode("utf-8", "surrogateescape"))
+    posix._exit(BUG)
 
 
 def end(called_as: str, arguments: list[str]) -> None:
@@ -75,50 +82,80 @@ def end_at_interrupt(now: bool = False) -> None:
 
 
 def kept_modules(environ: dict[str, str]) -> "KeptModules":
-    """Load what a launch needs. The module that does so lies beside this one: nothing to search."""
-    name = "minictr.modules"
-    if name not in sys.modules:
-        here = main.__code__.co_filename.rpartition("/")[0]
-        loader = SourceFileLoader(name, here + "/modules.py")
-        code = loader.get_code(name)
-        assert code, "a loader of sources has one"
-        module = sys.modules[name] = type(sys)(name)
-        module.__file__ = loader.path
-        exec(code, module.__dict__)
-    modules: KeptModules = sys.modules[name].KeptModules.of(environ)
+    """Load what a launch needs."""
+    module = sys.modules.get("minictr.modules") or beside("modules")
+    modules: KeptModules = module.KeptModules.of(environ)
     return modules
+
+
+def beside(name: str) -> "ModuleType":
+    """Import the module of that name which lies beside this one: there is nothing to search."""
+    here = main.__code__.co_filename.rpartition("/")[0]
+    loader = SourceFileLoader(f"minictr.{name}", f"{here}/{name}.py")
+    code = loader.get_code(loader.name)
+    assert code, "a loader of sources has one"
+    module = sys.modules[loader.name] = type(sys)(loader.name)
+    module.__file__ = loader.path
+    exec(code, module.__dict__)
+    return module
 
 
 def failed(called_as: str, arguments: list[str], error: BaseException) -> int:
     """Report what kept us from beginning, or a mistake of our own; gives the exit status."""
+    sys.__dict__.pop("tracebacklimit", None)  # which the start script has set
+    as_object = asks_for_object(arguments)
     refusals = sys.modules.get("minictr.refusal")
     if refusals and isinstance(error, refusals.Refusal):
         from minictr.cli.reports import refusal_at_start
 
-        return refusal_at_start(called_as, arguments, error)
-    status = BUG if called_as == "minictr" else BUG_DROP_IN
-    if hasattr(error, "errno") or isinstance(error, (MemoryError, ImportError, RuntimeError)):
+        return refusal_at_start(called_as, as_object, error)
+    own = called_as == "minictr"
+    status = BUG if own else BUG_DROP_IN
+    refused = MemoryError, ImportError, RuntimeError, SystemError
+    if hasattr(error, "errno") or isinstance(error, refused):
+        posix.closerange(3, 1024)  # a report needs descriptors, and we need none of these any more
+        short, missing = beside("in_short"), None  # while there is memory for it
+        scarce = short.is_shortage(error)
         try:
-            reported = stopped(called_as, arguments, error)
-        except Exception:  # whatever is missing, it is missing for a report, too
-            said = "no memory is left" if isinstance(error, MemoryError) else str(error)
-            text = f"minictr: error: {type(error).__name__}: {said}\n"
-            reported = posix.write(2, text.encode()) and status
-        if reported:
+            if stopped(called_as, as_object, error, scarce):
+                return status
+        except Exception as lack:  # whatever it is, it is missing for a report, too
+            missing = lack
+        if missing or scarce:
+            label = "minictr: error: " if own else "FATAL:   "
+            short.tell(label, status, as_object, error, missing)
             return status
     sys.excepthook(*sys.exc_info())
     return status
 
 
-def stopped(called_as: str, arguments: list[str], error: BaseException) -> int:
+def asks_for_object(arguments: list[str]) -> bool:
+    """Whether a report is to be JSON, where no command line was read."""
+    given = " ".join(arguments).replace("--diagnosis=", "--diagnosis ")
+    return posix.environ.get(b"MINICTR_DIAGNOSIS") == b"json" or "--diagnosis json" in given
+
+
+def let_go(error: BaseException) -> None:
+    """Give back what a launch has loaded, which has no use any more."""
+    import gc
+
+    for name in [name for name in sys.modules if name.startswith("minictr.")]:
+        del sys.modules[name]
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not hasattr(finder, "kept")]
+    error.__traceback__ = error.__context__ = None  # their frames hold the rest
+    gc.collect()
+
+
+def stopped(called_as: str, as_object: bool, error: BaseException, scarce: bool) -> int:
     """Report a call that was refused, or a limit of this process: the exit status, 0 for neither.
 
-    The report needs descriptors and memory, too. What is open above 2 has no use any more.
+    scarce   whether memory is what it lacks: a report needs some, too
     """
-    posix.closerange(3, 1024)
+    if scarce:
+        let_go(error)
     from minictr.cli.reports import stopped_at_start
 
-    return stopped_at_start(called_as, arguments, error)
+    return stopped_at_start(called_as, as_object, error)
 
 
 def take_standard_descriptors() -> None:

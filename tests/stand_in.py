@@ -38,7 +38,14 @@ def main(called_as, arguments, environ):
 def make_package(directory: Path) -> Path:
     """A package `minictr` of this start script and the stand-in, in a new directory."""
     (directory / "minictr/cli").mkdir(parents=True)
-    for name in ("__init__.py", "__main__.py", "start.py", "modules.py", "compact.py"):
+    for name in (
+        "__init__.py",
+        "__main__.py",
+        "start.py",
+        "in_short.py",
+        "modules.py",
+        "compact.py",
+    ):
         shutil.copy(ROOT / "minictr" / name, directory / "minictr" / name)
     (directory / "minictr/cli/__init__.py").touch()
     (directory / "minictr/cli/main.py").write_text(COMMAND_LINE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import posix
 
 from minictr.cli import messages
 from minictr.cli.names import named
@@ -37,14 +36,13 @@ def refusal(request: Request, refused: Refusal) -> int:
     return messages.refuse(name, refused, "", request.diagnosis)
 
 
-def refusal_at_start(called_as: str, arguments: list[str], refused: Refusal) -> int:
-    """Report what was refused before the command line was read: its form is looked for by hand."""
-    given = " ".join(arguments).replace("--diagnosis=", "--diagnosis ")
-    name = named(called_as)
-    return write(name, _form(given), diagnose_refusal(refused), name.failure_status)
+def refusal_at_start(called_as: str, as_object: bool, refused: Refusal) -> int:
+    """Report what was refused before the command line was read."""
+    name, form = named(called_as), "json" if as_object else "text"
+    return write(name, form, diagnose_refusal(refused), name.failure_status)
 
 
-def stopped_at_start(called_as: str, arguments: list[str], error: BaseException) -> int:
+def stopped_at_start(called_as: str, as_object: bool, error: BaseException) -> int:
     """Report a call that was refused where nobody expected it, or the limit that it came from.
 
     0 for another error: a mistake of our own, which a traceback tells best.
@@ -57,7 +55,7 @@ def stopped_at_start(called_as: str, arguments: list[str], error: BaseException)
         proof = f"{errno.errorcode.get(number, number)}: {_place(error)}\n{proof}"
     wrapped = Refusal("MC0000", "minictr cannot go on", proof)
     wrapped.__cause__ = error
-    return refusal_at_start(called_as, arguments, wrapped)
+    return refusal_at_start(called_as, as_object, wrapped)
 
 
 def _place(error: BaseException) -> str:
@@ -76,12 +74,6 @@ def refusal_of_a_command(name: Name, refused: Refusal, form: str) -> int:
     if refused.code == "request":
         refused = Refusal("MC0453", refused.cause, refused.proof, refused.fix)
     return write(name, form, diagnose_refusal(refused), name.failure_status)
-
-
-def _form(given: str) -> str:
-    """The form that variable and arguments ask for where no Request says it."""
-    as_object = posix.environ.get(b"MINICTR_DIAGNOSIS") == b"json" or "--diagnosis json" in given
-    return "json" if as_object else "text"
 
 
 def death(request: Request, diagnosis: Diagnosis, status: int) -> None:

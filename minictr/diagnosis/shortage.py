@@ -30,6 +30,9 @@ _OF_WORDS = {
     "failed to map segment": ("memory",),
     "cannot allocate memory": ("memory",),
     "Out of memory": ("memory",),
+    # What its compiler and its loader say where they forget that it was memory.
+    "without exception set": ("memory",),
+    "without setting an exception": ("memory",),
     "Too many open files": ("descriptors",),
     "ended by signal 25": ("files",),
 }

@@ -167,3 +167,29 @@ def test_the_filter_is_compiled_where_no_file_may_grow(
     if blocks:
         assert (done.returncode, done.stdout.split()) == (0, ["Seccomp:", "2"]), done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "values"),
+    [("-d", "RLIMIT_DATA", (2900, 6000, 150)), ("-v", "RLIMIT_AS", (12000, 16000, 200))],
+)
+def test_no_limit_on_memory_makes_a_traceback(
+    run_as_user: RunAsUser, checkout: Checkout, image: Path, warm: Path, nothing_left: None,
+    option: str, name: str, values: tuple[int, int, int],
+) -> None:  # fmt: skip
+    script = f'ulimit {option} $2; exec "$0" exec "$1" true'
+    named = 0
+    for kilobytes in range(*values):
+        command = ["sh", "-c", script, checkout.program, image, str(kilobytes)]
+        try:
+            done = run_as_user(command, env={"MINICTR_CACHEDIR": str(warm)}, timeout=20)
+        except subprocess.TimeoutExpired:  # where the interpreter has no memory to leave a loop
+            continue
+        if "Fatal Python error" in done.stderr:  # none of our lines has run
+            continue
+        assert "Traceback" not in done.stderr, done.stderr
+        if done.returncode == 125:
+            assert done.stderr.startswith("minictr: error: ")
+            assert "no memory is left" in done.stderr or f"{name} leaves minictr" in done.stderr
+        named += name in done.stderr
+    assert named, "no value was low enough for the limit to be named"

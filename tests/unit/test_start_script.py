@@ -196,3 +196,12 @@ def test_the_kinds_of_script_start_python_alike() -> None:
     assert written.splitlines()[0] == text.splitlines()[0]
     assert f" start='{scripts.CODE}'\n" in written
     assert f" -X utf8 -IS -c '{scripts.CODE}' '/package' '/site' 'apptainer' \"$@\"" in text
+
+
+def test_a_mistake_of_ours_is_told_with_a_whole_traceback() -> None:
+    code = scripts.CODE.replace("\nmain()", "\nrun = lambda *words: {}['mistake']\nmain()")
+    command = [PYTHON, "-ISXutf8", "-c", code, SCRIPT.parents[1], "/nonexistent", "minictr", "run"]
+    done = subprocess.run(command, env=BARE, capture_output=True, text=True)
+    assert done.returncode == 125
+    assert done.stderr.startswith("Traceback (most recent call last):\n  File ")
+    assert done.stderr.endswith("KeyError: 'mistake'\n")
