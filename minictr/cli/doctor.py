@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -68,14 +69,27 @@ def examine(image: str, environ: dict[str, str]) -> list[Finding]:
         "exec", image or "IMAGE", ("COMMAND",), "minictr", namespaces=("pid", "ipc", "uts"),
         host_environment=tuple(environ.items()),
     )  # fmt: skip
-    with scratch("minictr-doctor-") as empty:
-        tree = Tree(str(empty), "directory", "", "", False, ())
+    with empty_directory() as empty:
+        tree = Tree(empty, "directory", "", "", False, ())
         ground = Ground(read_host(), request, tree, cache)
         findings = [*try_all(ground), *look_around(cache, ground.host)]
         if image:
             findings.append(look_at(image))
             findings += [try_image(ground)] if findings[-1].state == "works" else []
     return findings
+
+
+@contextlib.contextmanager
+def empty_directory() -> Iterator[str]:
+    """A new directory, gone afterwards. Raises Refusal."""
+    with contextlib.ExitStack() as stack:
+        try:
+            path = stack.enter_context(scratch("minictr-doctor-"))
+        except OSError as error:
+            why = f"{os.path.dirname(str(error.filename))}: {error.strerror}"
+            cause = "doctor needs an empty directory, and can make none"
+            raise Refusal("request", cause, why) from None
+        yield str(path)
 
 
 def try_image(ground: Ground) -> Finding:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 
 from minictr.cli.grammar import read_flags
@@ -52,7 +54,8 @@ def main(arguments: list[str], environ: dict[str, str]) -> int:
     except OSError as error:
         cause = f"{error.filename} cannot be written: {error.strerror}"
         in_the_way = no_directory("directory of the start scripts", directory, "Name another one.")
-        raise in_the_way or Refusal("request", cause) from None
+        limited = error.errno == errno.EFBIG  # of which a report finds the limit
+        raise in_the_way or Refusal("MC0000" if limited else "request", cause) from error
     write("".join(f"{path}\n" for path in paths), 1)
     if directory not in environ.get("PATH", "").split(":"):
         write(f"minictr: {directory} is not in PATH\n")
@@ -78,7 +81,12 @@ def is_ours(path: str) -> bool:
 def publish(path: str, text: str) -> None:
     """Write beside the final name and rename: a script that is being started stays whole."""
     temporary = f"{path}.{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as script:
-        script.write(text)
-    os.chmod(temporary, 0o755)
-    os.rename(temporary, path)
+    try:
+        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as script:
+            script.write(text)
+        os.chmod(temporary, 0o755)
+        os.rename(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise OSError(error.errno, error.strerror, path) from error

@@ -13,6 +13,7 @@ from image_files import IMAGES
 from lab.bench import tools
 from ordinary_user import RunAsUser, User
 from readable import Checkout
+from skipping import require
 from terminal import Terminal
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -54,6 +55,26 @@ def test_a_limit_is_found_with_its_code_and_its_fix(doctor: Run, kind: str, code
     assert line.endswith(f"user.max_{kind}_namespaces is 0 [{code}]")
     assert f"fix, administrator: sysctl -w user.max_{kind}_namespaces=" in done.stdout
     assert "\n-      root file system" in done.stdout
+
+
+def test_where_no_file_can_be_written_the_limit_is_named(doctor: Run) -> None:
+    done = doctor("--json", before=("prlimit", "--fsize=0"))
+    assert (done.returncode, done.stderr) == (1, "")
+    found = findings(done)
+    for name in ("root file system", "cache"):
+        assert found[name]["report"]["code"] == "MC0412", found[name]
+    assert found["mount namespaces"]["state"] == "works"
+
+
+def test_where_no_directory_can_be_made_there_is_one_error(doctor: Run, checkout: Checkout) -> None:
+    require(not checkout.root.is_relative_to("/tmp"), "PLACE", "the program lies in /tmp")
+    script = (
+        'for place in /tmp /var/tmp; do mount -t tmpfs -o ro none $place; done; cd /; exec "$@"'
+    )
+    done = doctor(before=("unshare", "-Urm", "sh", "-c", script, "sh"))
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr.count("minictr: error: ") == 1
+    assert "/var/tmp: Read-only file system" in done.stderr
 
 
 def test_what_only_an_option_needs_is_no_failure(doctor: Run) -> None:

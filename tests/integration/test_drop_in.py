@@ -24,6 +24,17 @@ def test_drop_in_writes_the_three_names(dropin: Path) -> None:
     assert {path.name for path in dropin.iterdir()} == set(NAMES)
 
 
+def test_where_no_file_can_be_written_the_limit_is_named_and_nothing_is_left(
+    run_as_user: Sh, checkout: Checkout, directory: Path
+) -> None:
+    done = run_as_user(["prlimit", "--fsize=0", checkout.program, "drop-in", directory])
+    assert (done.returncode, done.stdout) == (125, "")
+    assert f"error: {directory}/singularity cannot be written: File too large\n" in done.stderr
+    assert "RLIMIT_FSIZE is 0 bytes" in done.stderr
+    assert "[MC0412]" in done.stderr
+    assert not list(directory.iterdir())
+
+
 @pytest.mark.parametrize("name", NAMES[:2])
 def test_the_version_is_one_line_that_clients_can_read(
     run_as_user: Sh, dropin: Path, name: str
