@@ -50,7 +50,8 @@ def segments_missing(interview: Interview) -> Verdict:
     while it starts the program, that is SIGSEGV.
 
     Of the loader the same is true, and of a library that every place has cut short where loaders
-    look. Nothing is said of what the command starts or loads later.
+    look. Nothing is said of what the command starts or loads later. Any process of the user can
+    send either signal by kill(2), too; the report says what tells that apart.
 
     Reproduction (an ordinary user; IMAGE is a directory):
 
