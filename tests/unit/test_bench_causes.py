@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from lab.why_in_peers import FAULTS
 
 PROJECT = Path(__file__).resolve().parents[2]
 KEPT = PROJECT / "bench/results/causes.json"
@@ -28,6 +29,11 @@ def causes() -> ModuleType:
 
 def test_every_fault_that_was_made_has_an_expression(causes: ModuleType) -> None:
     assert set(json.loads(KEPT.read_text())) == set(causes.EXPRESSIONS)
+
+
+def test_every_fault_of_the_lab_for_other_launchers_has_an_expression(causes: ModuleType) -> None:
+    made = {name for name, fault in FAULTS.items() if fault.codes}
+    assert made == set(causes.EXPRESSIONS)
 
 
 def test_an_errno_alone_names_no_cause(causes: ModuleType) -> None:
