@@ -34,7 +34,7 @@ Usage: minictr doctor [--json] [IMAGE]
 
   try what launches need on this machine: each kind of namespace, id maps, the root file system,
   the seccomp filter, the cache, the programs of the host; and IMAGE, up to its command
-  --json   one JSON object
+  --json   one JSON object; so does MINICTR_DIAGNOSIS=json
   Status 1 when something fails without which a launch without options fails, else 0.
 """
 _MARKS = {"works": "ok", "fails": "FAILS", "not tried": "-", "unknown": "?", "known": ""}
@@ -53,7 +53,7 @@ def main(arguments: list[str], environ: dict[str, str]) -> int:
         raise Refusal("usage", f"unexpected argument: {wrong}", "", "minictr doctor --help")
     findings = examine(images[0] if images else "", environ)
     sound = all(finding.state == "works" for finding in findings if finding.needed)
-    if flags:
+    if flags or environ.get("MINICTR_DIAGNOSIS") == "json":
         write(as_json(findings, sound) + "\n", 1)
     elif os.isatty(1) and find_spec("rich"):
         print_table(findings)

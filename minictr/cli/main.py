@@ -67,10 +67,19 @@ def main(called_as: str, arguments: list[str], environ: dict[str, str]) -> int:
         return dispatch(name, command, rest, environ)
     except Refusal as refusal:
         known = command if command in ACTIONS or command in COMMANDS else ""
-        status = refuse(name, refusal, known, values.get("diagnosis"))
+        status = refuse(
+            name, refusal, known, values.get("diagnosis") or form_of(refusal, arguments)
+        )
         if refusal.code == "usage" and name.drop_in:
             print_help(name, command)
         return status
+
+
+def form_of(refusal: Refusal, arguments: list[str]) -> str:
+    """The form of a report where the flag that says it stands behind one that cannot be read."""
+    from minictr.start import asks_for_object
+
+    return "json" if refusal.code == "usage" and asks_for_object(arguments) else ""
 
 
 def act(

@@ -60,7 +60,7 @@ def refuse(name: Name, refusal: Refusal, command: str = "", form: object = None)
     form   of the report, "text" or "json"; None where no option was read that says it
     """
     form = form or posix.environ.get(b"MINICTR_DIAGNOSIS", b"text").decode("utf-8", "replace")
-    if refusal.code.startswith("MC") or (form == "json" and refusal.code == "request"):
+    if refusal.code.startswith("MC") or form == "json":
         from minictr.cli.reports import refusal_of_a_command
 
         return refusal_of_a_command(name, refusal, str(form))

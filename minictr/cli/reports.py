@@ -71,9 +71,10 @@ def _place(error: BaseException) -> str:
 
 def refusal_of_a_command(name: Name, refused: Refusal, form: str) -> int:
     """Report a refused input. What text says in one line is an entry of the catalogue as JSON."""
-    if refused.code == "request":
+    status = name.usage_status if refused.code == "usage" else name.failure_status
+    if refused.code in ("request", "usage"):
         refused = Refusal("MC0453", refused.cause, refused.proof, refused.fix)
-    return write(name, form, diagnose_refusal(refused), name.failure_status)
+    return write(name, form, diagnose_refusal(refused), status)
 
 
 def death(request: Request, diagnosis: Diagnosis, status: int) -> None:

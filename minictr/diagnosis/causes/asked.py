@@ -86,7 +86,7 @@ _STORIES: dict[str, Told] = {
         "minictr exec --help.",
     ),
     "MC0453": (
-        "an option, a variable or a configuration file is refused",
+        "the command line, a variable or a configuration file is refused",
         "What is asked for is not supported, contradicts something else that is asked for, or "
         "cannot be read. Text says so in one line; this code is what --diagnosis json has for it.",
         'minictr exec --net "$IMAGE" true',
