@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Line = tuple[int, int, int]  # first id inside, first id outside, count: user_namespaces(7)
 
 HELPERS = ("newuidmap", "newgidmap")
+KINDS = ("subuid", "subgid")
 # What stands for a helper's words: then the signal's number, or the status.
 KILLED, SILENT = "ended by signal", "no word, and status"
 _LINES = 340  # of a map at most: user_namespaces(7)
@@ -60,7 +61,7 @@ class MapIds(Step):
         A helper would map a caller without a range to himself alone. In the /proc of another PID
         namespace the child's number is somebody else's.
         """
-        for kind, lines in (("subuid", self.uids), ("subgid", self.gids)):
+        for kind, lines in zip(KINDS, (self.uids, self.gids), strict=True):
             if self.helpers and len(lines) == 1:
                 raise CallError("getsubids", (f"/etc/{kind}",), 0, "no range for the caller")
         shown = readlink("/proc/self")
@@ -98,11 +99,10 @@ def choose(host: Host, mode: str, fakeroot: bool) -> Ids:
         return single
     paths = tuple(find_helper(name) for name in HELPERS)
     reason = "" if mode == "helpers" else hindrance(paths)
-    ranges = [subordinate(host, kind) for kind in ("subuid", "subgid")]
+    ranges = [subordinate(host, kind) for kind in KINDS]
     if mode == "auto" and not reason:
-        reason = next((f"/etc/{kind} has no range for {host.user}"
-                       for kind, found in zip(("subuid", "subgid"), ranges, strict=True)
-                       if not found), "") or unmapped(host, ranges)  # fmt: skip
+        without = [kind for kind, found in zip(KINDS, ranges, strict=True) if not found]
+        reason = ungranted(host, without[0]) if without else unmapped(host, ranges)
     uids, gids = spread(inside[0], host.uid, ranges[0]), spread(inside[1], host.gid, ranges[1])
     if mode == "auto" and not (reason or (fits(uids) and fits(gids))):
         reason = "the ranges are more than a map holds"
@@ -110,6 +110,18 @@ def choose(host: Host, mode: str, fakeroot: bool) -> Ids:
         return single.replace(reason=reason)
     named = (path or f"/usr/bin/{name}" for path, name in zip(paths, HELPERS, strict=True))
     return Ids(uids, gids, tuple(named))
+
+
+def ungranted(host: Host, kind: str) -> str:
+    """Why a file has no range for the caller, whose name may stand in another that is closed."""
+    fact = host.fact(f"/etc/{kind}")
+    if fact.unreadable:
+        return f"{fact.path} cannot be read"
+    names = [line.partition(":")[0] for line in fact.text.split("\n")]
+    nameless = host.user == str(host.uid) and host.fact("/etc/passwd").unreadable
+    if nameless and any(name and not name.isdecimal() for name in names):
+        return f"the name of uid {host.uid} is not known: /etc/passwd cannot be read"
+    return f"{fact.path} has no range for {host.user}"
 
 
 def unmapped(host: Host, ranges: list[list[tuple[int, int]]]) -> str:

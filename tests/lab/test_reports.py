@@ -191,6 +191,20 @@ def test_doctor_gives_an_object_where_reports_are_to_be_objects(lab: Lab) -> Non
     assert lab.run("minictr doctor", MINICTR_DIAGNOSIS="text").stdout[:1] != "{"
 
 
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [
+        ("passwd", "the name of uid {} is not known: /etc/passwd cannot be read"),
+        ("subuid", "/etc/subuid cannot be read"),
+    ],
+)
+def test_v_says_of_one_id_which_file_is_closed(lab: Lab, file: str, why: str) -> None:
+    launch = 'runuser -u "$USER" -- minictr -v exec "$IMAGE" true'
+    outcome = lab.run(f"private-etc; chmod 0600 /etc/{file}; {launch}", by_root=True)
+    assert outcome.status == 0, outcome.stderr
+    assert f"ids: one line, because {why.format(lab.user.uid)}\n" in outcome.stderr
+
+
 def test_no_range_is_advised_that_the_caller_s_own_namespace_has_no_ids_for(lab: Lab) -> None:
     outcome = lab.run('unshare -Ur minictr exec --id-map helpers "$IMAGE" true')
     assert outcome.code == "MC0303"
