@@ -38,6 +38,17 @@ class User:
         """The pids of the user's living processes."""
         return {pid for pid in all_processes() if owner(pid) == self.uid}
 
+    def wait_until_idle(self) -> None:
+        """Wait until usermod(8) would not find the user in use: it counts zombies as well.
+
+        Whose parent has ended the system's first process waits for, in its own time.
+        """
+        end = time.monotonic() + 5
+        pids = all_processes()
+        while any(owner(pid, ended=True) == self.uid for pid in pids) and time.monotonic() < end:
+            time.sleep(0.02)
+            pids = all_processes()
+
 
 def current_user() -> User:
     """The developer at work."""
@@ -111,15 +122,15 @@ def all_processes() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def owner(pid: int) -> int:
-    """The real uid of a process; -1 of one that has ended."""
+def owner(pid: int, ended: bool = False) -> int:
+    """The real uid of a process; -1 of one that is gone, or has ended and does not count then."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return -1
     state = next(line for line in lines if line.startswith("State:"))
     uid = next(line for line in lines if line.startswith("Uid:"))
-    return -1 if "zombie" in state else int(uid.split()[1])
+    return -1 if "zombie" in state and not ended else int(uid.split()[1])
 
 
 RunAsUser = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -42,6 +42,8 @@ def lab(
     variables = variables_of(directory, cache)
 
     def reset() -> None:
+        if os.geteuid() == 0:
+            user.wait_until_idle()
         for name in ("IMAGE", "DIRECTORY", "CHROOT"):
             if Path(variables[name]).exists():
                 remove_tree(Path(variables[name]))
