@@ -84,7 +84,10 @@ def write(text: str, descriptor: int = 2) -> None:
     left = text.encode("utf-8", "surrogateescape")
     while left:
         try:
-            left = left[posix.write(descriptor, left) :]
+            written = posix.write(descriptor, left)
+            if not written:  # which no kernel answers: a filter does, and would for ever
+                return
+            left = left[written:]
         except OSError as error:
             if descriptor == 2:
                 return  # nobody reads it, and there is no other place to say so

@@ -52,7 +52,8 @@ def stopped_at_start(called_as: str, as_object: bool, error: BaseException) -> i
         return 0
     proof = f"{type(error).__name__}: {error}"
     if number is not None:
-        proof = f"{errno.errorcode.get(number, number)}: {_place(error)}\n{proof}"
+        name = errno.errorcode.get(number, f"errno {number}")
+        proof = f"{name}: {_place(error)}\n{proof}"
     wrapped = Refusal("MC0000", "minictr cannot go on", proof)
     wrapped.__cause__ = error
     return refusal_at_start(called_as, as_object, wrapped)

@@ -46,13 +46,15 @@ def write_file(path: str, content: bytes, mode: int = 0o644) -> None:
     Where that writes a part (RLIMIT_FSIZE), the next one says why.
     """
     descriptor = open_file(path, posix.O_WRONLY | posix.O_CREAT | posix.O_CLOEXEC, mode)
+    given = path, content.decode("utf-8", "replace")
     try:
         written = posix.write(descriptor, content)
         while written < len(content):
-            written += posix.write(descriptor, content[written:])
+            more = posix.write(descriptor, content[written:])
+            if not more:  # which no kernel answers: a filter does
+                raise CallError("write", given, 0, f"{written} of {len(content)} bytes")
+            written += more
     except OSError as error:
-        raise CallError(
-            "write", (path, content.decode("utf-8", "replace")), error.errno or 0
-        ) from None
+        raise CallError("write", given, error.errno or 0) from None
     finally:
         posix.close(descriptor)

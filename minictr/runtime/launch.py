@@ -99,6 +99,7 @@ def launch(plan: Plan, trace: Trace | None = None) -> Exit | Failure:
     if container == 0:
         ours.close()
         _container(plan, theirs, blocked)
+        return _failure(plan, (ENTER, 0), plan.enter[0].pretended())
     theirs.close()
     failure = _map_ids(plan, ours, container, trace) or _follow(plan, ours, container, trace)
     code = 0 if failure else signals.supervise(container)
@@ -192,14 +193,19 @@ def _step(plan: Plan, at: Position) -> Step:
 # --- inside -----------------------------------------------------------------------------------
 
 
-def _container(plan: Plan, end: Channel, blocked: set[int]) -> NoReturn:
-    """The container's first process. Nothing is imported from here on."""
+def _container(plan: Plan, end: Channel, blocked: set[int]) -> None:
+    """The container's first process. Nothing is imported from here on.
+
+    Returns where this is the launcher still: a filter answered clone(2) with 0 and made nothing.
+    """
     process = Process(end.descriptors())
+    is_copy = True
     try:
         privileges.set_name(plan.init or "minictr:payload")
         privileges.die_with_parent()
         if end.receive()[0] != "go":  # the launcher ended, perhaps before the line above
-            posix._exit(_LAUNCHER_FAILED)
+            is_copy = end.maker() != posix.getpid()
+            return
         for phase in (ISOLATE, BUILD, CONFINE):
             _run(plan, phase, process, end)
         if spawns(plan):
@@ -212,8 +218,9 @@ def _container(plan: Plan, end: Channel, blocked: set[int]) -> NoReturn:
         _report(end, refused)
     except BaseException as error:  # a fault of ours still has to be told, not printed inside
         _report(end, CallError("python", (type(error).__name__, str(error)), 0))
-    finally:  # whatever comes: this is a copy of the launcher and must not return into its code
-        posix._exit(_LAUNCHER_FAILED)
+    finally:  # whatever comes: a copy of the launcher must not return into its code
+        if is_copy:
+            posix._exit(_LAUNCHER_FAILED)
 
 
 def _become_init(end: Channel) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
 _LAST_DESCRIPTOR = 0x7FFFFFFF
-_MAX_CAPABILITIES = 64
+_MAX_CAPABILITIES = 64  # bits of a set: no capability has this number
 _SIGKILL = 9
 _EINVAL = 22
 _SECBIT_NOROOT = 1
@@ -32,13 +32,14 @@ class DropBoundingSet(Step):
     calls: ClassVar[str] = "prctl(2) PR_CAPBSET_DROP, once for each capability"
 
     def run(self, process: Process) -> None:
-        for capability in range(_MAX_CAPABILITIES):
+        for capability in range(_MAX_CAPABILITIES + 1):
             try:
                 prctl("PR_CAPBSET_DROP", capability)
             except CallError as refused:
                 if refused.errno == _EINVAL and capability:
                     return
                 raise
+        raise CallError("prctl", ("PR_CAPBSET_DROP", _MAX_CAPABILITIES), 0, "success")
 
 
 class DropCapabilities(Step):

@@ -54,10 +54,20 @@ class MountStaging(Step):
         posix.umask(0)
         mount("minictr", self.directory, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
         chdir(self.directory)
-        for path in (HOST, ROOT, SKELETON, FILES):
-            mkdir(path[1:], 0o755)
-        pivot_root(".", HOST[1:])
-        chdir("/")
+        made = []
+        try:
+            for path in (HOST, ROOT, SKELETON, FILES):
+                mkdir(path[1:], 0o755)
+                made.append(path[1:])
+            pivot_root(".", HOST[1:])
+            chdir(f"{SKELETON}/..")  # and not to a root without it
+        except CallError:  # a filter may only have pretended to mount: then they are the host's
+            for name in made:
+                try:
+                    posix.rmdir(name)
+                except OSError:  # in our own tmpfs, which goes by itself
+                    break
+            raise
 
 
 class MakeFiles(Step):

@@ -127,7 +127,7 @@ CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
-_SIGCHLD = 17
+SIGCHLD = 17
 _EINVAL, _ENOSYS = 22, 38
 
 
@@ -138,18 +138,18 @@ def clone(flags: int) -> int:
     this process has no other thread.
     """
     return _checked(
-        _syscall(_number("clone"), flags | _SIGCHLD, 0, 0, 0, 0), "clone", hex(flags | _SIGCHLD)
+        _syscall(_number("clone"), flags | SIGCHLD, 0, 0, 0, 0), "clone", hex(flags | SIGCHLD)
     )
 
 
 def clone3_is_final() -> bool:
-    """Whether a filter gives clone3(2) an errno that posix_spawn(3) takes for its result.
+    """Whether a filter gives clone3(2) an answer that posix_spawn(3) takes for its result.
 
     Engines older than the call answer EPERM, and glibc goes back to clone(2) on ENOSYS alone. The
     kernel gives EINVAL to arguments of no size, before it looks at them.
     """
     refused = _syscall(_SYS_clone3, 0, 0, 0, 0, 0) == -1
-    return refused and _ctypes.get_errno() not in (_EINVAL, _ENOSYS)
+    return not refused or _ctypes.get_errno() not in (_EINVAL, _ENOSYS)
 
 
 def sethostname(name: str) -> None:

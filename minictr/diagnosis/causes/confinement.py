@@ -48,12 +48,13 @@ def giving_up_refused(interview: Interview) -> Verdict:
     capset(2), setpgid(2), socketpair(2) or setsockopt(2) itself. These calls take privileges away,
     name a process or make the socket by which the launcher hears of the container, and the kernel
     refuses them to nobody here. A container that kept its privileges is none, and of one that
-    cannot be heard nobody knows whether it is: the launch ends. So it does where flock(2) is
-    refused, which keeps two launches from unpacking the same image at once.
+    cannot be heard nobody knows whether it is: the launch ends. So it does where a filter says of
+    every capability that it left the bounding set, those included that no kernel has; and where
+    flock(2) is refused, which keeps two launches from unpacking the same image at once.
 
     The probe makes the same call with an argument that no kernel accepts. Who answers with another
-    errno than the kernel does has not looked at the argument. flock(2) is made on a file of
-    memfd_create(2), which nobody else can hold a lock of.
+    errno than the kernel does, or with success, has not looked at the argument. flock(2) is made on
+    a file of memfd_create(2), which nobody else can hold a lock of.
 
     Reproduction (an ordinary user; filtered is in tests/lab/tools):
 
@@ -236,12 +237,12 @@ def _refused(interview: Interview, call: str) -> Verdict:
     chain = interview.once(ancestry)
     if chain and chain[0].seccomp == 0:
         return Unknown(f"{vain.call} gives {errno_name(answer)}, yet this process has no filter")
+    does = "refuses" if answer else "only pretends to carry out"
     return Proof(
-        f"a seccomp filter around minictr refuses {_plain(name)}",
+        f"a seccomp filter around minictr {does} {_plain(name)}",
         (
-            f"{vain.call}, which the kernel always answers with "
-            f"{errno_name(vain.expected) if vain.expected else 'success'}, is answered with "
-            f"{errno_name(answer)}",
+            f"{vain.call}, which the kernel always answers with {_named(vain.expected)}, is "
+            f"answered with {_named(answer)}",
             *filters_seen(chain),
         ),
         fix_user="\n".join(from_outside(chain)),
@@ -257,6 +258,10 @@ def _name(call: str, arguments: tuple[object, ...]) -> str | None:
     if call == "tcsetpgrp":  # setpgid(2) and an ioctl(2) behind one name
         return "ioctl" if answered("setpgid", here=True) == CALLS["setpgid"].expected else "setpgid"
     return call if call in CALLS else None
+
+
+def _named(answer: int) -> str:
+    return errno_name(answer) if answer else "success"
 
 
 def _plain(name: str) -> str:

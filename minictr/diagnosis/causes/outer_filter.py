@@ -42,7 +42,8 @@ def outer_filter(interview: Interview) -> Verdict:
 
     The probe calls clone(2) with the same flags and CLONE_FS, which contradicts CLONE_NEWUSER: the
     kernel answers EINVAL before it looks at anything else. A filter sees the flags, not the
-    contradiction, and gives its own answer. One child for each flag tells which.
+    contradiction, and gives its own answer, an errno or the 0 that a new process would see. One
+    child for each flag tells which.
 
     Reproduction (an ordinary user; filtered is in tests/lab/tools):
 
@@ -72,16 +73,16 @@ def outer_filter(interview: Interview) -> Verdict:
     if answer == errno.EINVAL:
         return Excluded(f"{shown}, in which the kernel alone sees a contradiction, gives EINVAL")
     if answer != interview.failure.errno:
-        return Unknown(f"{shown} is answered with {errno_name(answer)} and not as the step was")
+        return Unknown(f"{shown} is answered with {_named(answer)} and not as the step was")
     chain = interview.once(ancestry)
     if chain and chain[0].seccomp == 0:
-        return Unknown(f"{shown} gives {errno_name(answer)}, yet this process has no filter")
+        return Unknown(f"{shown} gives {_named(answer)}, yet this process has no filter")
     refused = _refused(call, kinds, answer)
     return Proof(
-        _filter_cause(call, refused),
+        _filter_cause(call, refused, answer),
         (
             f"{shown}, which the kernel always answers with EINVAL, is answered with "
-            f"{errno_name(answer)}",
+            f"{_named(answer)}",
             *_flags_seen(kinds, refused, answer),
             *filters_seen(chain),
         ),
@@ -122,9 +123,14 @@ def _refused(call: str, kinds: tuple[str, ...], answer: int) -> tuple[str, ...]:
     return tuple(kind for kind in kinds if _vain_answer(call, (kind,)) == answer)
 
 
-def _filter_cause(call: str, refused: tuple[str, ...]) -> str:
+def _filter_cause(call: str, refused: tuple[str, ...], answer: int) -> str:
     flags = ", ".join(_FLAG_NAMES[kind] for kind in refused) or "the flags of this launch"
-    return f"a seccomp filter around minictr refuses {call}(2) with {flags}"
+    does = "refuses" if answer else "only pretends to carry out"
+    return f"a seccomp filter around minictr {does} {call}(2) with {flags}"
+
+
+def _named(answer: int) -> str:
+    return errno_name(answer) if answer else "success"
 
 
 def _flags_seen(kinds: tuple[str, ...], refused: tuple[str, ...], answer: int) -> tuple[str, ...]:
@@ -132,7 +138,7 @@ def _flags_seen(kinds: tuple[str, ...], refused: tuple[str, ...], answer: int) -
     if not refused or not passed:
         return ()
     return (
-        f"asked for one by one: {errno_name(answer)} for "
+        f"asked for one by one: {_named(answer)} for "
         f"{', '.join(_FLAG_NAMES[kind] for kind in refused)}; EINVAL for {', '.join(passed)}",
     )
 

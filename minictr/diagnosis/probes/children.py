@@ -45,8 +45,11 @@ def ask(
         reader, writer = posix.pipe2(posix.O_CLOEXEC)
     except OSError as error:
         return _not_made("pipe2", error.errno or 0, ())
+    asking = posix.getpid()
     try:
         child = clone(sum(FLAGS[kind] for kind in namespaces))
+        if child == 0 and posix.getpid() == asking and not (asking == 1 and "pid" in namespaces):
+            raise CallError("clone", (), 0)  # a filter's answer: this is no child
     except CallError as refused:
         posix.close(reader)
         posix.close(writer)

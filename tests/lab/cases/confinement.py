@@ -36,6 +36,14 @@ CASES = [
     ),
     Case(
         "MC0506",
+        name="pretended",
+        script=f"filtered --refuse prctl:PR_CAPBSET_DROP --errno 0 -- {PLAIN}",
+        proof=("only pretends to carry out prctl(2) with PR_CAPBSET_DROP", "with success"),
+        repaired=PLAIN,
+        near=f"filtered --refuse setns --errno 0 -- {PLAIN}",
+    ),
+    Case(
+        "MC0506",
         name="no-new-privs",
         script=f"filtered --refuse prctl:PR_SET_NO_NEW_PRIVS -- {PLAIN}",
         proof=("refuses prctl(2) with PR_SET_NO_NEW_PRIVS",),

@@ -109,6 +109,18 @@ CASES = [
     ),
     Case(
         "MC0204",
+        name="pretended",
+        script='filtered --refuse clone:user --errno 0 -- minictr exec "$IMAGE" true',
+        proof=(
+            "only pretends to carry out clone(2) with CLONE_NEWUSER",
+            "is answered with success",
+            "success for CLONE_NEWUSER; EINVAL for CLONE_NEWNS",
+        ),
+        repaired='minictr exec "$IMAGE" true',
+        near='filtered --refuse unshare:user --errno 0 -- minictr exec "$IMAGE" true',
+    ),
+    Case(
+        "MC0204",
         name="pid",
         script='filtered --refuse clone:pid --errno EACCES -- minictr exec "$IMAGE" true',
         proof=("refuses clone(2) with CLONE_NEWPID", "EACCES for CLONE_NEWPID"),
