@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from asked_why import Why
 from lab.bench import SYSTEM_PATH
-from ordinary_user import User, all_processes, credentials
+from ordinary_user import User, credentials
 from readable import Checkout
 from skipping import require_program
 from terminal import INTERRUPT, Terminal
@@ -103,7 +103,7 @@ def test_a_signal_to_it_alone_ends_it_and_what_it_watches(
     assert why.wait(timeout=5) == 128 + number
     assert len((directory / "runs").read_text().splitlines()) == count
     assert not left(user)
-    assert not [pid for pid in all_processes() if re.match(r"sleep 3\d", command_line(pid))]
+    assert not [pid for pid in user.processes() if re.match(r"sleep 3\d ", command_line(pid))]
 
 
 def test_what_was_typed_for_the_first_run_is_not_waited_for_by_the_second(
