@@ -136,9 +136,9 @@ def parse(path: str, text: str) -> Values:
     from minictr.toml import TomlError, parse_toml
 
     if text.startswith(MARK):
-        cause = f"{path} begins with a byte order mark, which no TOML has"
         from minictr.image.refusals import quoted
 
+        cause = f"{path} begins with a byte order mark, which no TOML has"
         fix = f"sed -i '1s/^\\xef\\xbb\\xbf//' {quoted(path)}"
         raise Refusal("request", cause, "bytes 0 to 2: ef bb bf", fix)
     try:

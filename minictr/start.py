@@ -26,6 +26,7 @@ NO_MEMORY = b"minictr: error: no memory is left\n"
 
 def main() -> None:
     """Run the command line of a start script; never returns."""
+    called_as = "minictr"
     try:
         end_at_interrupt()
         _, package, site, called_as, *arguments = sys.argv
@@ -37,7 +38,7 @@ def main() -> None:
         posix.write(2, NO_MEMORY)
     except OSError as error:  # nor this: ENOMEM, or the package was removed meanwhile
         posix.write(2, f"minictr: error: {error}\n".encode("utf-8", "surrogateescape"))
-    posix._exit(BUG)
+    posix._exit(BUG if called_as == "minictr" else BUG_DROP_IN)
 
 
 def end(called_as: str, arguments: list[str]) -> None:

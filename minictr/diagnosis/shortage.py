@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from minictr.diagnosis.causes.confinement import locking_refused
 from minictr.diagnosis.causes.descriptors import descriptors_used_up
-from minictr.diagnosis.causes.fork import group_used_up, processes_used_up
+from minictr.diagnosis.causes.fork import group_used_up, processes_used_up, threads_used_up
 from minictr.diagnosis.causes.sizes import files_limited, memory_used_up
 from minictr.diagnosis.probes.ancestry import Ancestor, ancestry
 from minictr.diagnosis.values import Proof, Verdict
@@ -55,7 +55,7 @@ def _verdicts(resource: str, chain: tuple[Ancestor, ...]) -> Iterator[tuple[str,
         yield "MC0701", processes_used_up(chain)
         yield "MC0702", group_used_up()
     if resource == "threads":
-        yield "MC0701", processes_used_up(chain, unpacking=True)
+        yield "MC0701", threads_used_up(chain)
         yield "MC0702", group_used_up()
     if resource == "memory":
         yield "MC0705", memory_used_up(chain)

@@ -15,7 +15,7 @@ MISSED = f'7 execve("/bin/nosuchtool", ["nosuchtool"], 0x7 /* 3 vars */) {ENOENT
 UNSHARED = f"7 unshare(CLONE_NEWUSER) {EPERM}"
 MOUNTED = f'7 mount("a", "/mnt", "tmpfs", 0, NULL) {EPERM}'
 PIVOTED = f'7 pivot_root(".", ".") {EPERM}'
-FOREIGN = '7 execve("/t", ["/t"], 0x7 /* 3 vars */) = -1 ENOEXEC (Exec format error)'
+FOREIGN = '7 execve("/b/t", ["/b/t"], 0x7 /* 3 vars */) = -1 ENOEXEC (Exec format error)'
 
 
 @pytest.mark.parametrize(
@@ -51,13 +51,18 @@ def test_words_that_only_sound_like_the_refusal_are_about_something_else(
         (UNSHARED, "Error: Operation not permitted (os error 1)"),
         (UNSHARED, "No permissions to create new namespace"),
         (PIVOTED, "Error: crun: pivot_root: Operation not permitted: OCI permission denied"),
-        (FOREIGN, r"\"msg\": \"exec container process `\\/t`: Exec format error\","),
         (MOUNTED, "mount: /mnt: permission denied."),
         (MOUNTED, "mount: /mnt: must be superuser to use mount."),
     ],
 )
 def test_words_that_give_the_refusal_as_the_reason_are_about_it(refused: str, words: str) -> None:
     assert chosen(refused, said(words), ended(1))
+
+
+def test_a_path_that_was_written_in_json_is_the_path() -> None:
+    later = '7 unlink("/x") = -1 ENOEXEC (Exec format error)'  # so that the errno tells nothing
+    words = r"\"msg\": \"exec container process `\\/b\\/t`: Exec format error\","
+    assert chosen(FOREIGN, later, said(words), ended(1)).startswith("execve")
 
 
 @pytest.mark.parametrize("noise", ["ioctl(2, TCGETS, 0x7)", 'readlink("/x", 0x7, 9)', "prctl(99)"])

@@ -12,7 +12,7 @@ from minictr.diagnosis.probes.cgroups import Group, events, groups
 from minictr.diagnosis.probes.children import ask
 from minictr.diagnosis.probes.pids import taken, usable
 from minictr.diagnosis.probes.rlimits import UNLIMITED, remedies, rlimit
-from minictr.diagnosis.probes.tasks import own_tasks, unlimited_by_privilege
+from minictr.diagnosis.probes.tasks import own_tasks, startable, unlimited_by_privilege
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.image.refusals import quoted
 
@@ -61,11 +61,27 @@ def too_many_processes(interview: Interview) -> Verdict:
     return processes_used_up(interview.once(ancestry))
 
 
-def processes_used_up(chain: tuple[Ancestor, ...], unpacking: bool = False) -> Verdict:
-    """Whether RLIMIT_NPROC is reached at this moment.
+def threads_used_up(chain: tuple[Ancestor, ...]) -> Verdict:
+    """Whether RLIMIT_NPROC was reached by unsquashfs, which has ended with its threads since.
 
-    unpacking   whether it was unsquashfs that reached it, which has ended with its threads since
+    Its words are the same where memory is refused for a thread's stack, or another limit on tasks
+    was met: of two limits that may have been it, neither is named.
     """
+    for name in ("RLIMIT_AS", "RLIMIT_DATA"):
+        limit = rlimit(name)
+        if not limit or limit.soft != UNLIMITED:
+            return Unknown(f"{name} is limited, too, and a thread needs memory")
+    most = _UNPACKING + (os.cpu_count() or 1)
+    processes, tasks, possible = rlimit("RLIMIT_NPROC"), own_tasks(), startable(most)
+    if possible >= most:
+        return Excluded(f"{most} more processes can be started")
+    if not processes or tasks.sure + possible < processes.soft:
+        return Unknown(f"{possible} more processes can be started, and RLIMIT_NPROC allows more")
+    return processes_used_up(chain, most)
+
+
+def processes_used_up(chain: tuple[Ancestor, ...], more: int = 0) -> Verdict:
+    """Whether RLIMIT_NPROC leaves no process, or not as many more as were needed."""
     limit = rlimit("RLIMIT_NPROC")
     if not limit:
         return Unknown("prlimit(2) does not tell RLIMIT_NPROC")
@@ -73,7 +89,7 @@ def processes_used_up(chain: tuple[Ancestor, ...], unpacking: bool = False) -> V
         return Excluded("RLIMIT_NPROC is unlimited")
     if unlimited_by_privilege():
         return Excluded("RLIMIT_NPROC does not hold for root of the initial user namespace")
-    tasks, more = own_tasks(), _UNPACKING + (os.cpu_count() or 1) if unpacking else 0
+    tasks = own_tasks()
     if tasks.sure + more < limit.soft:
         seen = f"RLIMIT_NPROC is {limit.soft}, and {tasks.sure} processes and threads are seen"
         if tasks.sure + more + tasks.unsure < limit.soft:

@@ -6,8 +6,9 @@ from minictr.diagnosis.again import with_single_map
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.children import ask
-from minictr.diagnosis.probes.helpers import CAPABILITY, powerless
-from minictr.diagnosis.probes.own_maps import OF_ROOT, OVERFLOW, extents, has_no_id, holds, is_whole
+from minictr.diagnosis.probes.helpers import CAPABILITY, Helper, powerless
+from minictr.diagnosis.probes.own_maps import OVERFLOW, extents, holds, is_whole
+from minictr.diagnosis.probes.secure import is_ignored
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.host import read_fact
 from minictr.image.refusals import quoted
@@ -52,19 +53,19 @@ def unmapped_owner(interview: Interview) -> Verdict:
     own = interview.fact("/proc/self/uid_map")
     if own.errno:
         return Unknown("/proc/self/uid_map cannot be read")
-    if not has_no_id(helper.owner, own.text):
+    unmapped = _has_no_id(interview, helper, own.text)
+    if isinstance(unmapped, Unknown):
+        return unmapped
+    if not unmapped:
         return Excluded(f"{helper.path} belongs to uid {helper.owner}, which is mapped")
     lines = "; ".join(" ".join(line.split()) for line in own.text.splitlines())
-    seen = [f"{helper.path}: {helper.described}, which stands for no id"]
+    owner, why = "the owner of", "which stands for no id"
     if holds(extents(own.text), OVERFLOW, 1):
-        seen = [
-            f"{helper.path}: {helper.described}, as which root of the machine reads here, too",
-            f"stat({OF_ROOT}): owner {OVERFLOW}",
-        ]
+        owner, why = "the owner or the group of", "and started by this user it gets AT_SECURE 0"
     return Proof(
-        f"the owner of {helper.path} has no id in this user namespace, so that its setuid bit "
+        f"{owner} {helper.path} has no id in this user namespace, so that its setuid bit "
         "gives nothing",
-        (*seen, f"/proc/self/uid_map: {lines}"),
+        (f"{helper.path}: {helper.described}, {why}", f"/proc/self/uid_map: {lines}"),
         fix_user=with_single_map(interview.request),
         fix_administrator="Start the outer container with a map of many ids, 0 among them, and "
         "with a newuidmap that its root owns.",
@@ -103,9 +104,13 @@ def not_of_root(interview: Interview) -> Verdict:
     if helper is None or isinstance(helper, Unknown):
         return helper
     own = interview.fact("/proc/self/uid_map").text
-    unmapped = has_no_id(helper.owner, own) or _is_privileged(interview)
-    if not helper.setuid or helper.capable or not helper.owner or unmapped:
+    if not helper.setuid or helper.capable or not helper.owner or _is_privileged(interview):
         return Excluded(f"{helper.path}: {helper.described}")
+    unmapped = _has_no_id(interview, helper, own)
+    if isinstance(unmapped, Unknown):
+        return unmapped
+    if unmapped:
+        return Excluded(f"the owner of {helper.path} has no id here")
     fix = "Give this container a newuidmap and a newgidmap that its own root (0) owns."
     if is_whole(own):
         capability = CAPABILITY[helper.name][0].lower()
@@ -167,6 +172,22 @@ def traced(interview: Interview) -> Verdict:
         ),
         fix_user=f"{with_single_map(interview.request)}\nStart minictr without {named}.",
     )
+
+
+def _has_no_id(interview: Interview, helper: Helper, own: str) -> bool | Unknown:
+    """Whether the helper's owner, as stat(2) gives it, is one who has no id here.
+
+    Such an owner reads as the overflow id, which can be mapped itself: then the kernel is asked
+    whether the setuid bit counts, which takes an owner and a group that have ids.
+
+    own   the uid_map
+    """
+    if helper.owner != OVERFLOW or not holds(extents(own), OVERFLOW, 1):
+        return helper.owner == OVERFLOW
+    ignored = interview.once(is_ignored, helper.path)
+    if ignored is None:
+        return Unknown(f"uid {OVERFLOW} of {helper.path} is mapped, and stands for no id as well")
+    return bool(ignored)
 
 
 def _is_privileged(interview: Interview) -> bool:

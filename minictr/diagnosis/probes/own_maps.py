@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import posix
-
 OVERFLOW = 65534  # what an id that is not mapped reads as: /proc/sys/kernel/overflowuid
-OF_ROOT = "/proc/sys/kernel/overflowuid"  # whose owner is root of the machine: proc_sys(5)
 
 Extent = tuple[int, int]  # first id in this namespace, count
 
@@ -22,22 +19,6 @@ def holds(own: tuple[Extent, ...], first: int, count: int) -> bool:
     kernel/user_namespace.c, map_id_range_down.
     """
     return any(start <= first and first + count <= start + size for start, size in own)
-
-
-def has_no_id(owner: int, text: str) -> bool:
-    """Whether the owner of a program, as stat(2) gives it, stands for an id that is not mapped.
-
-    The overflow id can be mapped itself. It is taken for root's then where a file of root's reads
-    the same: nobody else has setuid programs that write maps.
-
-    text   the uid_map
-    """
-    if owner != OVERFLOW or not holds(extents(text), OVERFLOW, 1):
-        return owner == OVERFLOW
-    try:
-        return posix.stat(OF_ROOT).st_uid == OVERFLOW
-    except OSError:  # covered, or there is no /proc
-        return False
 
 
 def covers(own: tuple[Extent, ...], first: int, count: int) -> bool:

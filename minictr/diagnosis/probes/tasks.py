@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posix
+from contextlib import suppress
 
 from minictr.diagnosis.probes.user_namespaces import INITIAL, inside, own_user_namespace, pids
 from minictr.host import read_fact
@@ -38,6 +39,28 @@ def own_tasks() -> Tasks:
         elif place is None and real == uid:
             sure, unsure = (sure + threads, unsure) if everything else (sure, unsure + threads)
     return Tasks(sure, unsure)
+
+
+def startable(most: int) -> int:
+    """How many more processes the caller can have now, `most` at most: it starts them."""
+    children: list[int] = []
+    reader, writer = posix.pipe()
+    try:
+        while len(children) < most:
+            child = posix.fork()
+            if child == 0:
+                posix.close(writer)
+                posix.read(reader, 1)  # until the other end is closed
+                posix._exit(0)
+            children.append(child)
+    except OSError:
+        pass
+    posix.close(reader)
+    posix.close(writer)
+    for child in children:
+        with suppress(ChildProcessError):  # the caller ignores SIGCHLD
+            posix.waitpid(child, 0)
+    return len(children)
 
 
 def unlimited_by_privilege() -> bool:

@@ -62,9 +62,14 @@ CASES = [
             script=f"unshare -Ur bash -c 'ulimit -S -u {limit}; exec {UNPACK}'",
             proof=(f"RLIMIT_NPROC is {limit}", "to unpack an image takes up to"),
             repaired=f"""unshare -Ur bash -c 'ulimit -S -u {limit}; eval "$USER_FIX"; {UNPACK}'""",
-            near=f"unshare -Ur bash -c 'ulimit -S -u $((20 + $(nproc))); exec {UNPACK}'",
+            near=f"unshare -Ur bash -c 'ulimit -S -u $((20 + $(nproc))); {also}exec {UNPACK}'",
+            instead=instead,
         )
-        for limit in (2, 4)
+        # Enough processes; in the second there is no memory for the stack of a second thread.
+        for limit, also, instead in (
+            (2, "", ""),
+            (4, "ulimit -u $((8 + $(nproc))); ulimit -s 600000; ulimit -v 900000; ", "MC0705"),
+        )
     ),
     Case(
         "MC0702",

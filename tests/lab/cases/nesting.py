@@ -176,15 +176,16 @@ CASES = [
         # 65534 is an id there, and what an id without a number reads as: that of root.
         script=f'within 1:1:4000000000 "$USER" {MANY}',
         proof=(
-            "the owner of /usr/bin/newuidmap has no id in this user namespace",
-            "stat(/proc/sys/kernel/overflowuid): owner 65534",
+            "the owner or the group of /usr/bin/newuidmap has no id in this user namespace",
+            "started by this user it gets AT_SECURE 0",
         ),
         fix=("minictr exec --id-map single ",),
         repaired='within 1:1:4000000000 "$USER" sh -c "$USER_FIX"',
-        near=f"""cp -p /usr/bin/newuidmap "$DIRECTORY/newuidmap"; chown 65534 "$DIRECTORY/newuidmap"
-            chmod 4755 "$DIRECTORY/newuidmap"
+        # The same namespace, and a helper which that very id owns: its bit counts.
+        near=f"""cp -p /usr/bin/newuidmap "$DIRECTORY/newuidmap"
+            chown 65534:1 "$DIRECTORY/newuidmap"; chmod 4755 "$DIRECTORY/newuidmap"
             mount --bind "$DIRECTORY/newuidmap" /usr/bin/newuidmap
-            within 0:0:4000000000 "$USER" {MANY}""",
+            within 1:1:4000000000 "$USER" {MANY}""",
         instead="MC0318",
     ),
 ]

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 
-from lab.bench import Case
+from lab.bench import SYSTEM_PATH, Case
+
+KERNEL = os.uname().release
+WITHOUT_BTRFS = ""
+if not shutil.which("mkfs.btrfs", path=SYSTEM_PATH):
+    WITHOUT_BTRFS = "there is no mkfs.btrfs (btrfs-progs)"
+elif not (
+    "\tbtrfs\n" in Path("/proc/filesystems").read_text()
+    or any(Path("/lib/modules", KERNEL, "kernel/fs/btrfs").glob("btrfs.ko*"))
+):
+    WITHOUT_BTRFS = f"Linux {KERNEL} has no btrfs"
 
 RUN = 'MINICTR_CACHEDIR="$DIRECTORY/cache" runuser -u "$USER" -- minictr exec "$SIF" true'
 ELSEWHERE = """runuser -u "$USER" -- sh -ec 'eval "$USER_FIX"; minictr exec "$SIF" true
@@ -144,7 +156,7 @@ CASES = [
     Case(
         "MC0144",
         prepare=WITH_QUOTAS,
-        impossible="" if shutil.which("mkfs.btrfs") else "there is no mkfs.btrfs (btrfs-progs)",
+        impossible=WITHOUT_BTRFS,
         proof=(
             "the disk quota for the cache directory {directory}/at/cache is used up",
             "EDQUOT (Disk quota exceeded); statvfs({directory}/at/cache): ",
@@ -159,7 +171,7 @@ CASES = [
         name="output",
         as_root=True,
         prepare=WITH_QUOTAS,
-        impossible="" if shutil.which("mkfs.btrfs") else "there is no mkfs.btrfs (btrfs-progs)",
+        impossible=WITHOUT_BTRFS,
         script=f"""{LIMITED}; {BUILD_IN_IT}; status=$?; [ -z "$(ls -A at)" ] && exit $status""",
         proof=("the disk quota for the output {directory}/at is used up",),
         fix=("Write the image into another directory of yours.",),
