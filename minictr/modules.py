@@ -185,17 +185,17 @@ def load(record: "Kept", loader: KeptModules) -> None:
     if not code:
         _load(spec_of(record, loader))
         return
-    module = type(sys)(name)
-    module.__file__ = origin
-    module.__package__ = name if package else name.rpartition(".")[0]
-    if package:
-        module.__path__ = [origin.rpartition("/")[0]]
-    module.__dict__["__modules__"] = sys.modules  # compact.py has it read this
-    sys.modules[name] = module
     parent, _, last = name.rpartition(".")
+    module = sys.modules[name] = type(sys)(name)
+    names = module.__dict__
+    names["__file__"] = origin
+    names["__package__"] = name if package else parent
+    if package:
+        names["__path__"] = [origin.rpartition("/")[0]]
+    names["__modules__"] = sys.modules  # compact.py has it read this
     if parent:
         setattr(sys.modules[parent], last, module)
-    exec(code, module.__dict__)
+    exec(code, names)
 
 
 def spec_of(record: "Kept", loader: KeptModules) -> ModuleSpec:

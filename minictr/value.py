@@ -18,17 +18,15 @@ else:
 
 @dataclass_transform(frozen_default=True)
 class Value:
-    """A record: its fields are the annotations of the class, its defaults the class attributes."""
+    """A record: its fields are the annotations of the class, its defaults the class attributes.
+
+    What a class has and its instances share is not annotated.
+    """
 
     fields: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
-        own = (
-            name
-            for name, kind in cls.__dict__.get("__annotations__", {}).items()
-            if not kind.startswith("ClassVar")
-        )
-        cls.fields = (*cls.fields, *own)
+        cls.fields += tuple(cls.__dict__.get("__annotations__", ()))
 
     def __init__(self, *values: Any, **named: Any) -> None:
         if len(values) > len(self.fields):
@@ -38,9 +36,8 @@ class Value:
         record.update(named)
         if len(record) == len(self.fields):
             return
-        for name in self.fields:
-            if name not in record:
-                record[name] = getattr(type(self), name)  # AttributeError names the missing field
+        for name in set(self.fields).difference(record):
+            record[name] = getattr(type(self), name)  # AttributeError names the missing field
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: {name} cannot be set")

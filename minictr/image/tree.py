@@ -11,6 +11,7 @@ MAXSYMLINKS = 40  # include/linux/namei.h: the kernel answers ELOOP beyond it
 # include/uapi/linux/stat.h; the stat module is an import that a launch does not need.
 S_IFMT, S_IFDIR, S_IFREG, S_IFLNK = 0o170000, 0o040000, 0o100000, 0o120000
 _ELOOP = 40  # errno(3)
+_KINDS = {0: "", S_IFDIR: "directory", S_IFREG: "file"}
 
 
 class Served(Value):
@@ -64,34 +65,40 @@ def may(path: str, rights: int) -> bool:
     return same and posix.access(path, rights)
 
 
-def resolve(root: str, path: str) -> str:
+def resolve(root: str, path: str, modes: dict[str, int] | None = None) -> str:
     """The path on the host of what `path` names for a process whose root is `root`.
 
     Every symbolic link is followed, the last one too: an absolute target starts again at root,
     and `..` in root stays in root (path_resolution(7)). What does not exist is kept as written.
     Raises OSError: ELOOP beyond 40 links, EACCES for a directory that cannot be searched.
+
+    modes   st_mode of what lies in this root, so far as it is known; what is looked at is added
     """
-    root = root.rstrip("/")
-    reached: list[str] = []
+    modes = {} if modes is None else modes
+    reached = root = root.rstrip("/")
     pending = path.split("/")[::-1]
     links = 0
     while pending:
         name = pending.pop()
-        if name == "..":
-            del reached[-1:]
-        if name in ("", ".", ".."):
+        if name in ("", "."):
             continue
-        target = _target("/".join((root, *reached, name)))
-        if not target:
-            reached.append(name)
+        if name == "..":
+            reached = reached.rpartition("/")[0] if reached != root else root
+            continue
+        entry = f"{reached}/{name}"
+        if entry not in modes:
+            modes[entry] = _mode(entry)
+        if modes[entry] & S_IFMT != S_IFLNK:
+            reached = entry
             continue
         links += 1
         if links > MAXSYMLINKS:
             raise OSError(_ELOOP, "more than 40 symbolic links", path)
+        target = posix.readlink(entry)
         if target.startswith("/"):
-            reached.clear()
+            reached = root
         pending += target.split("/")[::-1]
-    return "/".join((root, *reached)) or "/"
+    return reached or "/"
 
 
 def kind_of(root: str, path: str) -> str:
@@ -110,15 +117,12 @@ def kind_of(root: str, path: str) -> str:
 
 def kind_at(path: str) -> str:
     """The same for a path on the host, whose last component is no link that is to be followed."""
-    mode = _mode(path)
-    if mode == 0:
-        return ""
-    return {S_IFDIR: "directory", S_IFREG: "file"}.get(mode & S_IFMT, "other")
+    return kind(_mode(path))
 
 
-def _target(path: str) -> str:
-    """Where the symbolic link at `path` points; "" for anything else and for nothing."""
-    return posix.readlink(path) if _mode(path) & S_IFMT == S_IFLNK else ""
+def kind(mode: int) -> str:
+    """The same of an st_mode; 0 is nothing."""
+    return _KINDS.get(mode & S_IFMT, "other")
 
 
 def _mode(path: str) -> int:

@@ -13,8 +13,6 @@ from minictr.runtime.syscalls import MS_BIND, MS_REC, mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar
-
     from minictr.image.tree import Tree
     from minictr.runtime.overlay import MakeSkeleton
 
@@ -27,7 +25,7 @@ class BindTree(Step):
     skeleton has a directory of the same name its entries are bound one level deeper.
     """
 
-    calls: ClassVar[str] = "mkdir(2), symlink(2), mount(2) MS_BIND"
+    calls = "mkdir(2), symlink(2), mount(2) MS_BIND"
     tree: str
     entries: tuple[tuple[str, str], ...]  # (path, kind): "directory", "file" or a link's target
     attributes: bool = True  # the kernel has mount_setattr(2): Linux 5.12

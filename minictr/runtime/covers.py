@@ -6,15 +6,11 @@ from minictr.runtime.mounts import ROOT, exists, make_mount_point, remount, reso
 from minictr.runtime.step import Process, Step
 from minictr.runtime.syscalls import MS_BIND, MS_NODEV, MS_NOSUID, MS_RDONLY, MS_REC, mount
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar
-
 
 class MountEmpty(Step):
     """Mount an empty tmpfs: a place of the container's own, or a cover over one of the host's."""
 
-    calls: ClassVar[str] = "mount(2) tmpfs"
+    calls = "mount(2) tmpfs"
     target: str
     mode: int = 0o755
     size: str = ""
@@ -37,7 +33,7 @@ class ProtectProc(Step):
     like ask for the uid only, and his is the host's.
     """
 
-    calls: ClassVar[str] = "mount(2) MS_BIND, MS_REMOUNT"
+    calls = "mount(2) MS_BIND, MS_REMOUNT"
     names: tuple[str, ...] = ("sys", "sysrq-trigger", "irq", "bus", "fs")
 
     def run(self, process: Process) -> None:

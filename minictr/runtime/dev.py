@@ -7,10 +7,6 @@ from minictr.runtime.mounts import HOST, ROOT, make_mount_point, resolve
 from minictr.runtime.step import Process, Step
 from minictr.runtime.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, mount
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar
-
 
 class MountMinimalDev(Step):
     """Build a /dev with the harmless devices only.
@@ -20,7 +16,7 @@ class MountMinimalDev(Step):
     because it has no id in a single-line map (EINVAL).
     """
 
-    calls: ClassVar[str] = "mount(2) tmpfs, MS_BIND, devpts; symlink(2)"
+    calls = "mount(2) tmpfs, MS_BIND, devpts; symlink(2)"
     nodes: tuple[str, ...]  # names that the host's /dev has
     terminal: str = ""  # the caller's terminal, bound as /dev/console
     terminals: bool = True  # mount a devpts

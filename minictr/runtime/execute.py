@@ -13,7 +13,6 @@ from minictr.runtime.syscalls import CallError, seccomp_load
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import ClassVar
 
 _ENOENT, _E2BIG, _EAGAIN, _EACCES, _ENOEXEC, _ENOTDIR = 2, 7, 11, 13, 8, 20
 
@@ -27,7 +26,7 @@ class LoadFilter(Step):
     library.
     """
 
-    calls: ClassVar[str] = "seccomp(2) SECCOMP_SET_MODE_FILTER"
+    calls = "seccomp(2) SECCOMP_SET_MODE_FILTER"
     profile: str
     program: bytes
 
@@ -47,7 +46,7 @@ class EvaluateEnvironment(Step):
     The scripts are the image's code. They run here, in the confined payload, and nowhere else.
     """
 
-    calls: ClassVar[str] = "where scripts need a shell: memfd_create(2), posix_spawn(3), wait4(2)"
+    calls = "where scripts need a shell: memfd_create(2), posix_spawn(3), wait4(2)"
     environment: environment.Environment
 
     def run(self, process: Process) -> None:
@@ -69,7 +68,7 @@ class Execute(Step):
     /bin/sh, as it would from a shell.
     """
 
-    calls: ClassVar[str] = "execve(2)"
+    calls = "execve(2)"
     command: tuple[str, ...]
 
     def run(self, process: Process) -> None:

@@ -13,8 +13,6 @@ from minictr.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar
-
     from minictr.host import Host
 
     Line = tuple[int, int, int]  # first id inside, first id outside, count: user_namespaces(7)
@@ -42,9 +40,7 @@ class MapIds(Step):
     it is not itself inside the new namespace.
     """
 
-    calls: ClassVar[str] = (
-        "write(2) to /proc/PID/{setgroups,uid_map,gid_map}, or newuidmap(1) and newgidmap(1)"
-    )
+    calls = "write(2) to /proc/PID/{setgroups,uid_map,gid_map}, or newuidmap(1) and newgidmap(1)"
     uids: tuple[Line, ...]
     gids: tuple[Line, ...]
     helpers: tuple[str, ...] = ()  # the paths of newuidmap and newgidmap; () writes directly

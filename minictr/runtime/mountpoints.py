@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import posix
 
-from minictr.image.tree import kind_at, may, resolve
+from minictr.image.tree import kind, may, resolve
 from minictr.refusal import Refusal
 from minictr.runtime.mounts import Bind, BindFile
-from minictr.runtime.places import Place, below
+from minictr.runtime.places import Place, within
 from minictr.value import Value
 
 TYPE_CHECKING = False
@@ -54,8 +54,9 @@ def sort_out(found: list[Place], tree: Tree, writable: bool) -> MountPoints:
     """
     steps, missing, notes = [], [], []
     mounted: list[tuple[Place, str]] = []
+    modes: dict[str, int] = {}
     for place in found:
-        spot = _look(place, mounted, tree)
+        spot = _look(place, mounted, tree, modes)
         why = spot.why or _unfit(place, spot, mounted, tree, writable)
         if why:
             notes.append(f"{place.target}: left out, {why}")
@@ -67,18 +68,22 @@ def sort_out(found: list[Place], tree: Tree, writable: bool) -> MountPoints:
     return MountPoints(tuple(steps), tuple(missing), tuple(notes))
 
 
-def _look(place: Place, mounted: list[tuple[Place, str]], tree: Tree) -> Spot:
+def _look(
+    place: Place, mounted: list[tuple[Place, str]], tree: Tree, modes: dict[str, int]
+) -> Spot:
     """What is at the place: below another mount that mount's content decides, not the image's."""
+    target = place.target
     for outer, inside in reversed(mounted):
-        if outer.target != place.target and below(place.target, outer.target):
-            rest = place.target[len(outer.target.rstrip("/")) :]
+        if target.startswith(outer.target) and within(target, outer.target):
+            rest = target[len(outer.target.rstrip("/")) :]
             return Spot(inside + rest, _shown(outer.step, rest), outer)
     try:
-        inside = resolve(tree.root, place.target)[len(tree.root.rstrip("/")) :] or "/"
+        found = resolve(tree.root, target, modes)
+        inside = found[len(tree.root.rstrip("/")) :] or "/"
         for outer, above in reversed(mounted):
-            if inside != above and below(inside, above):
+            if inside.startswith(above) and within(inside, above):
                 return Spot(inside, _shown(outer.step, inside[len(above) :]), outer)
-        return Spot(inside, kind_at(tree.root.rstrip("/") + inside))
+        return Spot(inside, kind(modes[found]) if inside != "/" else "directory")
     except OSError as error:
         if place.asked:
             raise _unreachable(place.target, tree.root, error) from None

@@ -23,10 +23,6 @@ from minictr.runtime.syscalls import (
     mount_setattr,
 )
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar
-
 HOST, ROOT, FILES, SKELETON = "/host", "/root", "/files", "/skeleton"
 resolve = keeping("readlink", tree.resolve)
 _ENOENT = 2
@@ -43,7 +39,7 @@ class MountProc(Step):
     mount_too_revealing).
     """
 
-    calls: ClassVar[str] = "mount(2) proc"
+    calls = "mount(2) proc"
     target: str = "/proc"
 
     def run(self, process: Process) -> None:
@@ -58,7 +54,7 @@ class Bind(Step):
     bound there, with the caller's own rights.
     """
 
-    calls: ClassVar[str] = "mount(2) MS_BIND, mount_setattr(2)"
+    calls = "mount(2) MS_BIND, mount_setattr(2)"
     source: str
     target: str
     read_only: bool = False
@@ -102,7 +98,7 @@ class CoverCache(Step):
     user can still rename a directory above it; docs/design.md says what the cover is worth.
     """
 
-    calls: ClassVar[str] = "mount(2) tmpfs"
+    calls = "mount(2) tmpfs"
     target: str
 
     def run(self, process: Process) -> None:

@@ -16,10 +16,6 @@ from minictr.runtime.syscalls import (
     clone,
 )
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar
-
 FLAGS = {
     "user": CLONE_NEWUSER,
     "mnt": CLONE_NEWNS,
@@ -41,7 +37,7 @@ class CreateNamespaces(Step):
     say which kind it refused: the interview asks again, one kind at a time.
     """
 
-    calls: ClassVar[str] = "clone(2)"
+    calls = "clone(2)"
     kinds: tuple[str, ...]
 
     def create(self) -> int:

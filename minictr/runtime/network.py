@@ -8,10 +8,6 @@ import fcntl
 from minictr.runtime.step import Process, Step
 from minictr.runtime.syscalls import CallError, sethostname
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar
-
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 0x1
@@ -22,7 +18,7 @@ _IFNAMSIZ = 16
 class SetHostname(Step):
     """Name this UTS namespace; the host keeps its own name."""
 
-    calls: ClassVar[str] = "sethostname(2)"
+    calls = "sethostname(2)"
     name: str
 
     def run(self, process: Process) -> None:
@@ -36,7 +32,7 @@ class RaiseLoopback(Step):
     netlink library needs 100 ms of import for.
     """
 
-    calls: ClassVar[str] = "socket(2), ioctl(2) SIOCSIFFLAGS"
+    calls = "socket(2), ioctl(2) SIOCSIFFLAGS"
     name: str = "lo"
 
     def run(self, process: Process) -> None:

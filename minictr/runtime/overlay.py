@@ -13,8 +13,6 @@ from minictr.runtime.syscalls import MS_NODEV, MS_NOSUID, MS_RDONLY, mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar
-
     from minictr.host import Host
     from minictr.image.tree import Tree
     from minictr.request import Request
@@ -33,7 +31,7 @@ class MakeSkeleton(Step):
     given the image's mode.
     """
 
-    calls: ClassVar[str] = "mkdir(2), open(2)"
+    calls = "mkdir(2), open(2)"
     directories: tuple[tuple[str, int], ...] = ()  # (path, mode), parents first; "" is the root
     files: tuple[str, ...] = ()
     below: str = SKELETON
@@ -61,7 +59,7 @@ class MountOverlay(Step):
     which mean something to the option parser.
     """
 
-    calls: ClassVar[str] = "chdir(2), mount(2) overlay"
+    calls = "chdir(2), mount(2) overlay"
     tree: str
     writable: str = ""  # size of the tmpfs for the writable layer ("64m"); "" mounts read-only
 

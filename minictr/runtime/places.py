@@ -73,6 +73,11 @@ def below(path: str, directory: str) -> bool:
     return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
+def within(path: str, directory: str) -> bool:
+    """Whether `path` lies in `directory`, and is another one."""
+    return path != directory and below(path, directory)
+
+
 def real(path: str) -> str:
     """The path without symbolic links; as given where it cannot be followed: mount(2) will tell."""
     try:

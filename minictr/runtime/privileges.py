@@ -5,10 +5,6 @@ from __future__ import annotations
 from minictr.runtime.step import Process, Step
 from minictr.runtime.syscalls import CallError, capset_none, close_range, prctl
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar
-
 _LAST_DESCRIPTOR = 0x7FFFFFFF
 _MAX_CAPABILITIES = 64  # bits of a set: no capability has this number
 _SIGKILL = 9
@@ -29,7 +25,7 @@ class DropBoundingSet(Step):
     with EINVAL: its last capability differs from version to version.
     """
 
-    calls: ClassVar[str] = "prctl(2) PR_CAPBSET_DROP, once for each capability"
+    calls = "prctl(2) PR_CAPBSET_DROP, once for each capability"
 
     def run(self, process: Process) -> None:
         for capability in range(_MAX_CAPABILITIES + 1):
@@ -50,7 +46,7 @@ class DropCapabilities(Step):
     itself: the kernel keeps it within permitted and inheritable.
     """
 
-    calls: ClassVar[str] = "capset(2)"
+    calls = "capset(2)"
 
     def run(self, process: Process) -> None:
         capset_none()
@@ -63,7 +59,7 @@ class SetNoNewPrivileges(Step):
     it cannot be unset. newuidmap(1) would lose its setuid bit by it, so it comes after the maps.
     """
 
-    calls: ClassVar[str] = "prctl(2) PR_SET_NO_NEW_PRIVS"
+    calls = "prctl(2) PR_SET_NO_NEW_PRIVS"
 
     def run(self, process: Process) -> None:
         prctl("PR_SET_NO_NEW_PRIVS", 1)
@@ -76,7 +72,7 @@ class CloseDescriptors(Step):
     (CVE-2024-21626). They are closed and not just marked: PID 1 never execs.
     """
 
-    calls: ClassVar[str] = "close_range(2)"
+    calls = "close_range(2)"
     keep: tuple[int, ...] = ()  # descriptors which stay open
     first: int = 3  # and so do those below
 

@@ -29,10 +29,6 @@ from minictr.runtime.syscalls import (
     umount2,
 )
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar
-
 
 class MountStaging(Step):
     """Mount a tmpfs, make it the root, and hang the host's file system below it.
@@ -47,7 +43,7 @@ class MountStaging(Step):
     given back before the payload starts.
     """
 
-    calls: ClassVar[str] = "mount(2) tmpfs, mkdir(2), pivot_root(2)"
+    calls = "mount(2) tmpfs, mkdir(2), pivot_root(2)"
     directory: str  # any directory that exists: it is covered for an instant
 
     def run(self, process: Process) -> None:
@@ -73,7 +69,7 @@ class MountStaging(Step):
 class MakeFiles(Step):
     """Write the files that say who you are in here, to be bound over the image's own."""
 
-    calls: ClassVar[str] = "open(2), write(2)"
+    calls = "open(2), write(2)"
     files: tuple[tuple[str, str], ...]  # (name, text)
 
     def run(self, process: Process) -> None:
@@ -87,7 +83,7 @@ class MakeFiles(Step):
 class BindRoot(Step):
     """Bind the tree itself: every mount point is there already, and a bind costs nothing inside."""
 
-    calls: ClassVar[str] = "mount(2) MS_BIND, mount_setattr(2)"
+    calls = "mount(2) MS_BIND, mount_setattr(2)"
     tree: str
     read_only: bool = True
     attributes: bool = True  # the kernel has mount_setattr(2): Linux 5.12
@@ -105,7 +101,7 @@ class PivotRoot(Step):
     chroot(2) would leave the host's tree mounted, and a way back.
     """
 
-    calls: ClassVar[str] = "chdir(2), pivot_root(2), umount2(2) MNT_DETACH"
+    calls = "chdir(2), pivot_root(2), umount2(2) MNT_DETACH"
 
     def run(self, process: Process) -> None:
         chdir(ROOT)
@@ -117,7 +113,7 @@ class PivotRoot(Step):
 class ChangeDirectory(Step):
     """Go where the payload is to start; the first of the directories that can be entered."""
 
-    calls: ClassVar[str] = "chdir(2)"
+    calls = "chdir(2)"
     directories: tuple[str, ...]
     warning: str = ""  # printed when it is not the first; "{}" stands for the one taken
 

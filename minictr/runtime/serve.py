@@ -34,7 +34,7 @@ from minictr.runtime.syscalls import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar, NoReturn
+    from typing import NoReturn
 
 _IMAGE = "/image"
 _MESSAGE = 65536
@@ -52,7 +52,7 @@ class AttachImage(Step):
     Its descriptor leads to it before and afterwards, so that is how the tree is named.
     """
 
-    calls: ClassVar[str] = "mkdir(2), move_mount(2)"
+    calls = "mkdir(2), move_mount(2)"
     mount: int
 
     def run(self, process: Process) -> None:

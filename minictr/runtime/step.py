@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from minictr.value import Value
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar
-
 
 class Process:
     """What the running process knows that no plan could: the only mutable thing of a launch.
@@ -26,7 +22,7 @@ class Process:
 class Step(Value):
     """A verb and its object. Line 1 of the docstring is what `minictr plan` shows."""
 
-    calls: ClassVar[str] = ""  # the system calls, as the manual writes them
+    calls = ""  # the system calls, as the manual writes them
 
     def prepare(self) -> None:
         """All that opens, reads or compiles. Runs in the launcher before any process is made."""

@@ -6,10 +6,6 @@ from minictr.runtime import signals
 from minictr.runtime.step import Process, Step
 from minictr.runtime.syscalls import CallError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar
-
 
 class TakeTerminal(Step):
     """Put an interactive shell in a process group of its own and make it the foreground one.
@@ -19,7 +15,7 @@ class TakeTerminal(Step):
     launcher takes the terminal back itself.
     """
 
-    calls: ClassVar[str] = "setpgid(2), tcsetpgrp(3)"
+    calls = "setpgid(2), tcsetpgrp(3)"
     descriptor: int = 0
 
     def run(self, process: Process) -> None:
