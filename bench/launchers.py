@@ -20,6 +20,7 @@ from minictr.image.index import find  # noqa: E402
 from minictr.image.open import open_image  # noqa: E402
 
 BARE = "bare interpreter"
+START = "bare interpreter, _exit(2)"  # without the tidying up, which a launch leaves out
 SINGLE, HELPERS = "minictr, one id", "minictr, newuidmap"
 STAND_IN = "minictr as apptainer"  # what a client calls that takes it for apptainer
 APPTAINER = "apptainer, the SIF"
@@ -169,7 +170,10 @@ def own_commands(
 ) -> dict[str, Command]:
     """The interpreter alone, and minictr with each image and both ways to map ids."""
     interpreter = str(Path(program.python).resolve())  # a virtual environment's is a link to it
-    commands: dict[str, Command] = {BARE: ((interpreter, "-I", "-S", "-c", "pass"), environ)}
+    bare = {BARE: "pass", START: "import posix; posix._exit(0)"}
+    commands: dict[str, Command] = {
+        label: ((interpreter, "-I", "-S", "-c", code), environ) for label, code in bare.items()
+    }
     for end, path in images.items():
         for label, ids in ((SINGLE, "single"), (HELPERS, "helpers")):
             argv = (program.file, "exec", "--id-map", ids, str(path), "true")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,23 @@ def test_a_path_is_resolved_inside_the_tree(root: Path, path: str, target: str) 
 def test_the_hosts_root_is_a_tree_too(tmp_path: Path) -> None:
     assert resolve("/", "/") == "/"
     assert resolve("/", str(tmp_path)) == os.path.realpath(tmp_path)
+
+
+def test_what_was_looked_at_is_not_looked_at_again(root: Path) -> None:
+    """What is known of the paths decides, and gives the same answers as a new look."""
+    modes: dict[str, int] = {}
+    paths = ("/usr/bin/sh", "/bin/sh", "/absolute/sh", "/above", "/usr/up/passwd", "/self/etc")
+    fresh = [resolve(str(root), path) for path in paths]
+    assert [resolve(str(root), path, modes) for path in paths] == fresh
+    assert stat.S_ISLNK(modes[f"{root}/bin"])
+    assert modes[f"{root}/etc/passwd"] == 0
+    (root / "bin").unlink()
+    (root / "bin").mkdir()
+    modes = {path: mode for path, mode in modes.items() if path != f"{root}/bin"}
+    (root / "usr/up").unlink()
+    assert resolve(str(root), "/bin/sh", modes) == f"{root}/bin/sh"
+    with pytest.raises(FileNotFoundError):
+        resolve(str(root), "/usr/up/passwd", modes)  # still a link for all that is known
 
 
 def test_a_loop_raises_eloop(root: Path) -> None:
