@@ -74,14 +74,14 @@ def _look(
     """What is at the place: below another mount that mount's content decides, not the image's."""
     target = place.target
     for outer, inside in reversed(mounted):
-        if target.startswith(outer.target) and within(target, outer.target):
+        if within(target, outer.target):
             rest = target[len(outer.target.rstrip("/")) :]
             return Spot(inside + rest, _shown(outer.step, rest), outer)
     try:
         found = resolve(tree.root, target, modes)
         inside = found[len(tree.root.rstrip("/")) :] or "/"
         for outer, above in reversed(mounted):
-            if inside.startswith(above) and within(inside, above):
+            if within(inside, above):
                 return Spot(inside, _shown(outer.step, inside[len(above) :]), outer)
         return Spot(inside, kind(modes[found]) if inside != "/" else "directory")
     except OSError as error:
