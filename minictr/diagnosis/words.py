@@ -83,6 +83,11 @@ def errno_name(number: int) -> str:
     return errno.errorcode.get(number, str(number))
 
 
+def answer_name(number: int) -> str:
+    """The same of what a call was answered with, which may be success: 0."""
+    return errno_name(number) if number else "success"
+
+
 def error_words(number: int) -> str:
     """What strerror(3) says, with a small letter, as Go programs print it."""
     text = posix.strerror(number)

@@ -253,3 +253,14 @@ def test_no_test_is_skipped_but_through_require() -> None:
         if isinstance(node, ast.Attribute) and node.attr in ("skip", "skipif", "importorskip")
     }
     assert skips == {"tests/skipping.py"}
+
+
+def test_what_a_class_shares_is_not_annotated() -> None:
+    """Every annotation of a Value is a field of it, ClassVar or not."""
+    annotated = {
+        f"{path}:{node.lineno}"
+        for path, tree in FILES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign) and "ClassVar" in ast.unparse(node.annotation)
+    }
+    assert {place.partition(":")[0] for place in annotated} == {"minictr/value.py"}, annotated

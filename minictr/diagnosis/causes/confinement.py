@@ -17,7 +17,7 @@ from minictr.diagnosis.probes.privilege_calls import (
     longest_filter,
 )
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
-from minictr.diagnosis.words import errno_name
+from minictr.diagnosis.words import answer_name, errno_name
 from minictr.host import read_host
 from minictr.image.locks import unlockable
 
@@ -231,18 +231,18 @@ def _refused(interview: Interview, call: str) -> Verdict:
     if isinstance(answer, str):
         return Unknown(f"{vain.call}, which no kernel carries out: {answer}")
     if answer == vain.expected:
-        return Excluded(f"{vain.call} gives {errno_name(answer)}, as without a filter")
+        return Excluded(f"{vain.call} gives {answer_name(answer)}, as without a filter")
     if answer != failure.errno:
-        return Unknown(f"{vain.call} gives {errno_name(answer)}, and not what the step was given")
+        return Unknown(f"{vain.call} gives {answer_name(answer)}, and not what the step was given")
     chain = interview.once(ancestry)
     if chain and chain[0].seccomp == 0:
-        return Unknown(f"{vain.call} gives {errno_name(answer)}, yet this process has no filter")
+        return Unknown(f"{vain.call} gives {answer_name(answer)}, yet this process has no filter")
     does = "refuses" if answer else "only pretends to carry out"
     return Proof(
         f"a seccomp filter around minictr {does} {_plain(name)}",
         (
-            f"{vain.call}, which the kernel always answers with {_named(vain.expected)}, is "
-            f"answered with {_named(answer)}",
+            f"{vain.call}, which the kernel always answers with {answer_name(vain.expected)}, is "
+            f"answered with {answer_name(answer)}",
             *filters_seen(chain),
         ),
         fix_user="\n".join(from_outside(chain)),
@@ -258,10 +258,6 @@ def _name(call: str, arguments: tuple[object, ...]) -> str | None:
     if call == "tcsetpgrp":  # setpgid(2) and an ioctl(2) behind one name
         return "ioctl" if answered("setpgid", here=True) == CALLS["setpgid"].expected else "setpgid"
     return call if call in CALLS else None
-
-
-def _named(answer: int) -> str:
-    return errno_name(answer) if answer else "success"
 
 
 def _plain(name: str) -> str:

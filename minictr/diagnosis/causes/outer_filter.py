@@ -18,7 +18,7 @@ from minictr.diagnosis.probes.calls import (
 from minictr.diagnosis.probes.children import ask
 from minictr.diagnosis.probes.options import WITHOUT, can_go_without
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
-from minictr.diagnosis.words import errno_name
+from minictr.diagnosis.words import answer_name
 
 _FLAG_NAMES = {
     "user": "CLONE_NEWUSER", "mnt": "CLONE_NEWNS", "pid": "CLONE_NEWPID", "uts": "CLONE_NEWUTS",
@@ -73,16 +73,16 @@ def outer_filter(interview: Interview) -> Verdict:
     if answer == errno.EINVAL:
         return Excluded(f"{shown}, in which the kernel alone sees a contradiction, gives EINVAL")
     if answer != interview.failure.errno:
-        return Unknown(f"{shown} is answered with {_named(answer)} and not as the step was")
+        return Unknown(f"{shown} is answered with {answer_name(answer)} and not as the step was")
     chain = interview.once(ancestry)
     if chain and chain[0].seccomp == 0:
-        return Unknown(f"{shown} gives {_named(answer)}, yet this process has no filter")
+        return Unknown(f"{shown} gives {answer_name(answer)}, yet this process has no filter")
     refused = _refused(call, kinds, answer)
     return Proof(
         _filter_cause(call, refused, answer),
         (
             f"{shown}, which the kernel always answers with EINVAL, is answered with "
-            f"{_named(answer)}",
+            f"{answer_name(answer)}",
             *_flags_seen(kinds, refused, answer),
             *filters_seen(chain),
         ),
@@ -129,16 +129,12 @@ def _filter_cause(call: str, refused: tuple[str, ...], answer: int) -> str:
     return f"a seccomp filter around minictr {does} {call}(2) with {flags}"
 
 
-def _named(answer: int) -> str:
-    return errno_name(answer) if answer else "success"
-
-
 def _flags_seen(kinds: tuple[str, ...], refused: tuple[str, ...], answer: int) -> tuple[str, ...]:
     passed = [_FLAG_NAMES[kind] for kind in kinds if kind not in refused]
     if not refused or not passed:
         return ()
     return (
-        f"asked for one by one: {_named(answer)} for "
+        f"asked for one by one: {answer_name(answer)} for "
         f"{', '.join(_FLAG_NAMES[kind] for kind in refused)}; EINVAL for {', '.join(passed)}",
     )
 
