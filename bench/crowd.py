@@ -146,6 +146,12 @@ def disperse(launchers: list[int]) -> int:
     for pid in launchers:
         os.kill(pid, signal.SIGKILL)
     left = remaining()
+    end_all()
+    return left
+
+
+def end_all() -> None:
+    """Kill every process that comes from us."""
     while survivors := descendants():
         for pid in survivors:
             try:
@@ -154,7 +160,6 @@ def disperse(launchers: list[int]) -> int:
                 continue  # the end of its parent was its own
         reap()
         time.sleep(0.05)
-    return left
 
 
 def reap() -> None:
