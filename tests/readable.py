@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from ordinary_user import User, runner
 
+from minictr.scripts import installed_script
+
 ROOT = Path(__file__).resolve().parent.parent
 NOT_COPIED = (".git", ".venv", "build", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info")
 NOT_NEEDED = ("mypy*", "ruff*", "hypothesis*", "_pytest", "pytest*", "pip*", "__editable__*")
@@ -71,4 +73,7 @@ def copy_checkout(room: Path) -> Checkout:
     )
     compiled = [root / "minictr", *(site / name for name in ("pyroute2", "tomli"))]
     subprocess.run([environment / "bin/python3", "-m", "compileall", "-q", *compiled], check=True)
-    return Checkout(root, root / "scripts/minictr", site)
+    program = environment / "bin/minictr"  # as setup.py has it installed
+    program.write_text(installed_script((root / "scripts/minictr").read_text(), str(root)))
+    program.chmod(0o755)
+    return Checkout(root, program, site)

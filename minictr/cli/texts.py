@@ -62,7 +62,7 @@ def unreadable(what: str, path: str, error: OSError | ValueError) -> Refusal:
     from minictr.image.lookup import explain
     from minictr.image.source import other_kind
 
-    why = posix.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
+    why = posix.strerror(error.errno or 0) if isinstance(error, OSError) else "a NUL is in its path"
     refusal = Refusal("request", f"{what} cannot be read: {other_kind(path) or why}")
     if isinstance(error, PermissionError):
         denied = explain(path, "open(2)", error)

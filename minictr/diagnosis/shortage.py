@@ -13,6 +13,7 @@ from minictr.diagnosis.probes.ancestry import Ancestor, ancestry
 from minictr.diagnosis.values import Proof, Verdict
 from minictr.refusal import Refusal
 
+_THREADS = 3  # of unsquashfs at least: it reads, decompresses and writes side by side
 _OF_ERRNO = {
     errno.EMFILE: ("descriptors",),
     errno.EAGAIN: ("processes", "memory"),
@@ -24,8 +25,8 @@ _OF_ERRNO = {
 _OF_WORDS = {
     "flock(a new memfd)": ("locks",),
     "can't start new thread": ("processes", "memory"),
-    "Failed to create thread": ("threads", "memory"),
-    "unsquashfs cannot be started: EAGAIN": ("threads", "memory"),
+    "Failed to create thread": ("threads",),
+    "unsquashfs cannot be started: EAGAIN": ("threads",),
     "Unable to find libseccomp": ("processes", "memory", "descriptors"),
     "failed to map segment": ("memory",),
     "cannot allocate memory": ("memory",),
@@ -57,6 +58,7 @@ def _verdicts(resource: str, chain: tuple[Ancestor, ...]) -> Iterator[tuple[str,
     if resource == "threads":
         yield "MC0701", threads_used_up(chain)
         yield "MC0702", group_used_up()
+        yield "MC0705", memory_used_up(chain, _THREADS)
     if resource == "memory":
         yield "MC0705", memory_used_up(chain)
     if resource == "files":

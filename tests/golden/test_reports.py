@@ -52,7 +52,7 @@ VARIABLE = (
     (r"rose from \d+ to \d+", "rose from N to M"),
     (r"memory\.(oom_control|events)", "memory.EVENTS"),
     (r"memory\.(limit_in_bytes|max)", "memory.LIMIT"),
-    (r"asks for \d+ bytes", "asks for N bytes"),
+    (r"(asks?) for \d+ bytes", r"\1 for N bytes"),
     (r"have \d+ bytes, and", "have N bytes, and"),
     (r"\d+ strings, (.*): \d+ bytes", r"N strings, \1: N bytes"),
     (r'(execve\("/bin/true", \[).*\]', r"\1SIZES]"),

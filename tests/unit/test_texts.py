@@ -39,7 +39,7 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     assert refused("/dev/zero") == "it is a character device"
     assert refused("/dev/tty") == "it is a character device"
     assert refused(tmp_path / "none") == "No such file or directory"
-    assert refused("a\0b") == "embedded null byte"
+    assert refused("a\0b") == "a NUL is in its path"
 
 
 def test_what_a_shell_hands_over_is_waited_for() -> None:

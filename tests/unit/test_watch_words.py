@@ -14,6 +14,7 @@ from minictr.runtime.launch import Failure
 MISSED = f'7 execve("/bin/nosuchtool", ["nosuchtool"], 0x7 /* 3 vars */) {ENOENT}'
 UNSHARED = f"7 unshare(CLONE_NEWUSER) {EPERM}"
 MOUNTED = f'7 mount("a", "/mnt", "tmpfs", 0, NULL) {EPERM}'
+CONFIGURED = f"7 fsconfig(3<anon_inode:[fscontext]>, FSCONFIG_CMD_CREATE, NULL, NULL, 0) {EPERM}"
 PIVOTED = f'7 pivot_root(".", ".") {EPERM}'
 FOREIGN = '7 execve("/b/t", ["/b/t"], 0x7 /* 3 vars */) = -1 ENOEXEC (Exec format error)'
 
@@ -33,6 +34,9 @@ FOREIGN = '7 execve("/b/t", ["/b/t"], 0x7 /* 3 vars */) = -1 ENOEXEC (Exec forma
         (UNSHARED, "", "xml: unknown namespace prefix soap"),
         (MOUNTED, "", "unknown option --mount"),
         (MOUNTED, "", "no such database file in /mnt"),
+        (CONFIGURED, "", "cat: /secret: Permission denied"),
+        (CONFIGURED, "", "mount: /mnt: mount point does not exist: No such file or directory"),
+        (UNSHARED, "", "unshare: cannot write the map: Permission denied"),
     ],
 )  # fmt: skip
 def test_words_that_only_sound_like_the_refusal_are_about_something_else(
@@ -53,6 +57,7 @@ def test_words_that_only_sound_like_the_refusal_are_about_something_else(
         (PIVOTED, "Error: crun: pivot_root: Operation not permitted: OCI permission denied"),
         (MOUNTED, "mount: /mnt: permission denied."),
         (MOUNTED, "mount: /mnt: must be superuser to use mount."),
+        (CONFIGURED, "mount: /mnt: permission denied.\n       dmesg(1) may have more information."),
     ],
 )
 def test_words_that_give_the_refusal_as_the_reason_are_about_it(refused: str, words: str) -> None:

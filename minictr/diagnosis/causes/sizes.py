@@ -13,6 +13,7 @@ from minictr.host import read_fact
 
 _ROOM = 256 << 20  # bytes of address space that a launch, an unpacking or a report stays below
 _LARGE = 1 << 40  # bytes; no file of a launch comes near it
+_STACK = 2 << 20  # bytes of a thread's, where RLIMIT_STACK sets no limit: pthread_create(3)
 
 
 def files_limited(chain: tuple[Ancestor, ...], size: int = _LARGE) -> Verdict:
@@ -39,7 +40,8 @@ def files_limited(chain: tuple[Ancestor, ...], size: int = _LARGE) -> Verdict:
 )
 def memory_limited(interview: Interview) -> Verdict:
     """The limit on a process's address space (`ulimit -v`) or data (`ulimit -d`) is below what a
-    launch takes: 16 MiB of address space, and 128 MiB where an image is unpacked the first time.
+    launch takes: 16 MiB of address space, and 128 MiB where an image is unpacked the first time;
+    more where RLIMIT_STACK (`ulimit -s`) is high, for a thread's stack takes as much.
 
     Reproduction (an ordinary user):
 
@@ -52,7 +54,8 @@ def memory_limited(interview: Interview) -> Verdict:
 
     Not the cause: the machine's memory, of which more is available than the limit.
 
-    Sources: getrlimit(2), RLIMIT_AS and RLIMIT_DATA; mmap(2), ENOMEM; mm/mmap.c, may_expand_vm.
+    Sources: getrlimit(2), RLIMIT_AS and RLIMIT_DATA; mmap(2), ENOMEM; mm/mmap.c, may_expand_vm;
+    pthread_create(3), which tells the size of a stack.
     """
     failure = interview.failure
     if failure.errno != errno.ENOMEM and failure.arguments[:1] != ("MemoryError",):
@@ -60,32 +63,39 @@ def memory_limited(interview: Interview) -> Verdict:
     return memory_used_up(interview.once(ancestry))
 
 
-def memory_used_up(chain: tuple[Ancestor, ...]) -> Verdict:
-    """Whether a limit of this process keeps memory from it that the machine has."""
+def memory_used_up(chain: tuple[Ancestor, ...], threads: int = 0) -> Verdict:
+    """Whether a limit of this process keeps memory from it that the machine has.
+
+    threads   how many a program that it started could not do with fewer of
+    """
     machine = _kilobytes("/proc/meminfo", "MemAvailable")
     strict = read_fact("/proc/sys/vm/overcommit_memory").text.strip() == "2"
+    stack = rlimit("RLIMIT_STACK")
+    size = stack.soft if stack and stack.soft != UNLIMITED else _STACK
     excluded = []
     for kind, field in (("RLIMIT_AS", "VmSize"), ("RLIMIT_DATA", "VmData")):
         limit, own = rlimit(kind), _kilobytes("/proc/self/status", field)
         if not limit or own < 0 or machine < 0:
             return Unknown(f"prlimit(2) or /proc does not tell {kind} and {field}")
-        left = limit.soft - own
-        if limit.soft == UNLIMITED or left >= min(_ROOM, machine) or strict:
+        enough = limit.soft - own >= min(_ROOM, machine) and limit.soft >= threads * size
+        if limit.soft == UNLIMITED or enough or strict:
             excluded.append(str(limit))
             continue
-        return _memory_proof(limit, f"/proc/self/status: {field} {own // 1024} kB", machine, chain)
+        facts = [f"prlimit(2): {limit}", f"/proc/self/status: {field} {own // 1024} kB"]
+        if limit.soft < threads * size:
+            facts.append(f"prlimit(2): {stack}: a stack of each of {threads} threads")
+        return _memory_proof(limit, facts, machine, chain)
     return Excluded(", ".join(excluded))
 
 
-def _memory_proof(limit: Rlimit, own: str, machine: int, chain: tuple[Ancestor, ...]) -> Proof:
+def _memory_proof(
+    limit: Rlimit, facts: list[str], machine: int, chain: tuple[Ancestor, ...]
+) -> Proof:
     user, administrator = remedies(limit, UNLIMITED, chain)
+    available = f"/proc/meminfo: MemAvailable {machine // 1024} kB, so the machine has more"
     return Proof(
         f"{limit.kind} leaves minictr and what it starts too little memory",
-        (
-            f"prlimit(2): {limit}",
-            own,
-            f"/proc/meminfo: MemAvailable {machine // 1024} kB, so the machine has more",
-        ),
+        (*facts, available),
         fix_user=user,
         fix_administrator=administrator,
     )

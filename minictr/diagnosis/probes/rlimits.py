@@ -19,6 +19,7 @@ _KINDS = {
     "RLIMIT_AS": (9, "Max address space", "-v", "as", 1024),
     "RLIMIT_DATA": (2, "Max data size", "-d", "data", 1024),
     "RLIMIT_FSIZE": (1, "Max file size", "-f", "fsize", 1024),
+    "RLIMIT_STACK": (3, "Max stack size", "-s", "stack", 1024),
 }
 
 

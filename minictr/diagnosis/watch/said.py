@@ -95,7 +95,10 @@ def mentions(said: str, path: str) -> bool:
 
 def has_subject(said: str, call: Call) -> bool:
     """Whether a line in small letters says that the call, or what it makes, was denied."""
-    others = (number for number in errno.errorcode if number != call.errno)
+    own = [call.errno]
+    if call.name in MOUNTS and call.errno == errno.EPERM:  # mount(8) does so
+        own.append(errno.EACCES)
+    others = (number for number in errno.errorcode if number not in own)
     if any(os.strerror(number).lower() in said for number in others):
         return False
     subject = r"[ug]id.?map" if is_map(call) else _SUBJECTS.get(call.name, rf"\b{call.name}\b")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from lab.bench import Case, reproduction
 from lab.cases.common import AS_USER, BECOME, LAUNCH_AS_USER, MANY
 
-UNPACK = 'minictr exec --id-map single "$SIF" true'
 PLAIN = 'minictr exec "$IMAGE" true'
 UNPACK = 'minictr exec "$SIF" true'
+STACKS = "ulimit -S -s 600000; ulimit -S -v 900000"
 FEW_IDS = """until [ ${!:-0} -gt 300 ]; do true & wait $!; done
     echo 301 >/proc/sys/kernel/pid_max || exit 77
     sleep 5 &"""
@@ -172,6 +172,15 @@ CASES = [
         fix=("ulimit -S -d unlimited",),
         repaired=f"""sh -c 'ulimit -S -d 30000; eval "$USER_FIX"; {UNPACK}'""",
         near=f"sh -c 'ulimit -S -d 4000000; {UNPACK}'",
+    ),
+    Case(
+        "MC0705",
+        name="stacks",
+        script=f"sh -c '{STACKS}; {UNPACK}'",
+        proof=("RLIMIT_AS leaves minictr", "RLIMIT_STACK is 614400000 (soft)"),
+        fix=("ulimit -S -v unlimited",),
+        repaired=f"""sh -c '{STACKS}; eval "$USER_FIX"; {UNPACK}'""",
+        near=f"sh -c 'ulimit -S -s 100000; ulimit -S -v 900000; {UNPACK}'",
     ),
     Case(
         "MC0706",
