@@ -10,6 +10,9 @@ from minictr.request import Request
 
 NOT_OURS = "\a"  # no command line holds a bell
 
+# The short options of shell that take no value: they can stand before its s in one word.
+BOOLEAN = frozenset("ecCpinfwhuv")
+
 # Variables that ask for a network namespace as these options do, with the prefixes they may have.
 _NETWORK = {
     f"{prefix}_{name}".encode()
@@ -27,7 +30,8 @@ def again(
 ) -> str:
     """The same launch with `options`, without those named, and with another command if given.
 
-    NOT_OURS where it is no launch of ours that is explained: such a fix is left out.
+    NOT_OURS where it is no launch of ours that is explained: such a fix is left out. Another
+    command is started by exec: shell leaves it out, and run gives it to the image's runscript.
     without  long options that take a value: "--id-map"
     flags    options that take none: "--net"
     """
@@ -35,7 +39,7 @@ def again(
         return NOT_OURS
     before, given, after = _parts(request, list(sys.argv))
     if command:
-        after = [request.image, *command]
+        before, given, after = _by_exec(request, before, given, command)
     # run-singularity takes no options: it stands for `singularity run`.
     program = request.program.removeprefix("run-")
     words = [program, *before, *options, *_left(given, without, flags), *after]
@@ -53,6 +57,27 @@ def _parts(request: Request, arguments: list[str]) -> tuple[list[str], list[str]
             first = arguments.index(request.program) + 1 if request.program in arguments else 1
             return arguments[min(first, start) : start + 1], arguments[start + 1 : image], tail
     return [request.action], [], tail
+
+
+def _by_exec(
+    request: Request, before: list[str], given: list[str], command: tuple[str, ...]
+) -> tuple[list[str], list[str], list[str]]:
+    """The parts of a launch of `command`; what names a shell is left out, for exec knows none.
+
+    That is --shell PATH, and -s PATH, which can stand behind others: -es PATH becomes -e.
+    """
+    left = []
+    words = iter(_left(given, ("--shell",), ()) if request.action == "shell" else given)
+    for word in words:
+        letters, found, path = word.partition("s")
+        joined = found and letters[:1] == "-" and BOOLEAN.issuperset(letters[1:])
+        if request.action != "shell" or not joined:
+            left.append(word)
+            continue
+        left += [letters] * (len(letters) > 1)
+        if not path:
+            next(words, None)
+    return [*before[:-1], "exec"], left, [request.image, *command]
 
 
 def _left(given: list[str], without: tuple[str, ...], flags: tuple[str, ...]) -> list[str]:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from minictr.cli.options import ACCEPTED, ACTION, KIND, OWN, SHORT
 from minictr.diagnosis import diagnose, diagnose_refusal
-from minictr.diagnosis.again import again, without_network
+from minictr.diagnosis.again import BOOLEAN, again, without_network
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.report import as_json, as_text
 from minictr.diagnosis.values import Diagnosis, Proof
@@ -220,6 +221,32 @@ def test_the_command_line_is_written_again(
 
 def test_a_word_that_a_shell_would_split_is_quoted() -> None:
     assert again(REQUEST, command=("a b",)) == "minictr exec image.sif 'a b'"
+
+
+@pytest.mark.parametrize(
+    ("typed", "written"),
+    [
+        ("shell image.sif", "minictr exec image.sif ls /"),
+        ("-q shell -e --shell /nosuch image.sif", "minictr -q exec -e image.sif ls /"),
+        ("shell --shell=/nosuch -B srv:/s image.sif", "minictr exec -B srv:/s image.sif ls /"),
+        ("shell -s /nosuch --scratch /s image.sif", "minictr exec --scratch /s image.sif ls /"),
+        ("shell -es /nosuch image.sif", "minictr exec -e image.sif ls /"),
+        ("shell -s/nosuch -Bsrv image.sif", "minictr exec -Bsrv image.sif ls /"),
+        ("run -e image.sif", "minictr exec -e image.sif ls /"),
+    ],
+)
+def test_another_command_is_started_by_exec(
+    monkeypatch: pytest.MonkeyPatch, typed: str, written: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["minictr", *typed.split()])
+    action = "shell" if "shell" in typed else "run"
+    request = REQUEST.replace(action=action, command=())
+    assert again(request, command=("ls", "/")) == written
+
+
+def test_what_can_stand_before_the_shell_is_known() -> None:
+    rows = [row for row in (*ACTION, *ACCEPTED, *OWN) if row[KIND] == "bool"]
+    assert frozenset("".join(row[SHORT] for row in rows)) == BOOLEAN
 
 
 @pytest.mark.parametrize(

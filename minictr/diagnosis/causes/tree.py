@@ -150,7 +150,7 @@ def _copied(interview: Interview, tree: str) -> str:
         return f"export MINICTR_CACHEDIR={quoted(f'{other}/minictr-{host.user}')}"
     copy = f"{other}/{host.user}-{name}"
     request = interview.request.replace(image=copy)
-    launch = again(request, command=interview.request.command)
+    launch = again(request)
     return f"cp -a {quoted(image)} {quoted(copy)}\n{launch}"
 
 

@@ -137,6 +137,17 @@ CASES = [
     Case(
         "MC0604",
         status=127,
+        name="shell",
+        script='minictr shell -es /nosuch "$IMAGE"',
+        proof=("/nosuch does not exist in the container",),
+        fix=("`minictr exec -e {image} ls /`",),
+        repaired='minictr exec -e "$IMAGE" ls / && minictr shell -es /bin/sh "$IMAGE" </dev/null',
+        near='minictr shell -es nosuch "$IMAGE"',
+        instead="MC0602",
+    ),
+    Case(
+        "MC0604",
+        status=127,
         name="covered",
         script='minictr exec --bind "$DIRECTORY:/bin" "$IMAGE" /bin/true',
         proof=("the image has /bin/true, and the bind of {directory} on /bin hides it",),
