@@ -8,7 +8,7 @@ import stat
 from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.probes.command import programs
+from minictr.diagnosis.probes.command import executed, programs
 from minictr.diagnosis.probes.inside import granted, host_path
 from minictr.diagnosis.probes.permission import Denied, first_denied, whose
 from minictr.diagnosis.probes.program import Program
@@ -206,7 +206,7 @@ def _made_executable(interview: Interview, found: Denied, asking: Program) -> st
     if found.role == "interpreter" and found.why == "directory":
         return f"Name a program in the first line of {printable(asking.real)}."
     if found.role == "interpreter":
-        run = again(interview.request, command=("/bin/sh", asking.real))
+        run = again(interview.request, command=("/bin/sh", asking.real, *executed(interview)[1:]))
         return (
             f"Set the mode of {printable(found.place.reached)} where the image is built; a script "
             f"for sh runs by `{run}` meanwhile."

@@ -8,6 +8,7 @@ import stat
 from minictr.diagnosis.again import again, listing
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
+from minictr.diagnosis.probes.command import executed
 from minictr.diagnosis.probes.hidden import hidden, uncovered
 from minictr.diagnosis.probes.inside import granted, host_path
 from minictr.diagnosis.probes.permission import Denied, first_denied
@@ -106,7 +107,7 @@ def _make_executable(interview: Interview, root: str, place: Walk) -> str:
     program = read_program(root, place.reached, place.reached, place.status)
     interpreter = walk(root, program.wants) if program.kind == "script" else None
     if interpreter and interpreter.found and stat.S_IMODE(place.status.st_mode) & 0o444:
-        arguments = (program.wants, place.reached, *interview.request.command[1:])
+        arguments = (program.wants, place.reached, *executed(interview)[1:])
         lines.append(again(interview.request, command=arguments))
     if granted(interview, place.reached, place.status):
         return "\n".join(lines)

@@ -7,7 +7,7 @@ import errno
 from minictr.diagnosis.again import again, listing
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.probes.command import absolute, candidates, directory, searched
+from minictr.diagnosis.probes.command import absolute, candidates, directory, executed, searched
 from minictr.diagnosis.probes.hidden import hidden, uncovered
 from minictr.diagnosis.probes.program import chain
 from minictr.diagnosis.probes.walk import NOT_OURS, Walk, walk
@@ -214,7 +214,7 @@ def _behind_a_file(interview: Interview, place: Walk) -> Proof:
     request, path = interview.request, place.path.rstrip("/")
     fix = f"Correct the path: {printable(place.reached)} is a file."
     if walk(interview.container(), path).is_program():
-        fix = again(request, command=(path, *request.command[1:]))
+        fix = again(request, command=(path, *executed(interview)[1:]))
     return Proof(
         f"{place.path} goes on behind {place.reached}, which is a file and no directory",
         (f"in the container {place.end()}",),
@@ -266,7 +266,7 @@ def _on_host(interview: Interview, name: str) -> str:
 
 def _for_a_text(interview: Interview) -> str:
     """The words for a text without `#!`, which /bin/sh was to run."""
-    command = interview.request.command[:1]
+    command = executed(interview)[:1]
     if not command or str(interview.failure.arguments[0]) != "/bin/sh" or command == ("/bin/sh",):
         return ""
     return f"{command[0]} is a text without a #! line, which /bin/sh is to run"
@@ -278,6 +278,6 @@ def _instead(interview: Interview, root: str, name: str, path: str) -> str:
     for place in _ELSEWHERE:
         found = walk(root, f"{place}/{name}")
         if place not in path.split(":") and found.is_program():
-            arguments = interview.request.command[1:]
+            arguments = executed(interview)[1:]
             return again(interview.request, command=(f"{place}/{name}", *arguments))
     return f"Use an image that has {printable(name)}, or install it where the image is built."

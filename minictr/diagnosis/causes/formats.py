@@ -7,7 +7,7 @@ import errno
 from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.probes.command import how_reached, last
+from minictr.diagnosis.probes.command import executed, how_reached, last
 from minictr.diagnosis.probes.hidden import hidden, uncovered
 from minictr.diagnosis.probes.inside import host_path
 from minictr.diagnosis.probes.program import Program, read_program, runs_here, whole_name
@@ -148,7 +148,7 @@ def line_too_long(interview: Interview) -> Verdict:
     short = short if len(short) < _SHORT else "NAME"
     fix = f"Shorten the first line of {printable(script.real)}: `#!/usr/bin/env {short}`."
     if walk(interview.container(), name).is_program():
-        fix = again(interview.request, command=(name, script.real, *interview.request.command[1:]))
+        fix = again(interview.request, command=(name, script.real, *executed(interview)[1:]))
     return Proof(
         f"the #! line of {script.real} is too long: the interpreter's name has "
         f"{len(name.encode('utf-8', 'surrogateescape'))} bytes",
@@ -188,9 +188,7 @@ def no_interpreter(interview: Interview) -> Verdict:
     if outside:
         fix = f"sed -i '1s|.*|#!/bin/sh|' {quoted(outside)}"
     else:
-        fix = again(
-            interview.request, command=("/bin/sh", script.real, *interview.request.command[1:])
-        )
+        fix = again(interview.request, command=("/bin/sh", script.real, *executed(interview)[1:]))
     return Proof(
         f"the #! line of {script.real} names no interpreter",
         (f"{script.real} begins with {script.start[:20]!r}",),

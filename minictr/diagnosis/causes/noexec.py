@@ -10,7 +10,7 @@ import stat
 from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.probes.command import absolute, directory, programs
+from minictr.diagnosis.probes.command import absolute, directory, executed, programs
 from minictr.diagnosis.probes.inside import host_path, of_the_image
 from minictr.diagnosis.probes.mountinfo import mount_of, mounts
 from minictr.diagnosis.probes.permission import Denied, first_denied
@@ -135,7 +135,7 @@ def _elsewhere(interview: Interview, found: Denied, outside: str) -> str:
     words = (*([first.argument] if first.argument else []), first.real)
     after = opened[1:]
     if not any(_denies(interview, path) for path in _asked_for(after)):
-        return again(request, command=(first.wants, *words, *request.command[1:]))
+        return again(request, command=(first.wants, *words, *executed(interview)[1:]))
     interpreter = walk(interview.container(), seen_from(where, first.wants))
     alone = len(after) == 1 and not _denies(interview, after[0].wants)
     outside = host_path(interview, interpreter.reached) if alone else ""
@@ -151,7 +151,7 @@ def _copy(interview: Interview, place: Walk, outside: str, words: tuple[str, ...
     copy = f"{home}/{place.path.rpartition('/')[2]}"  # busybox goes by its name
     if outside and _executes(home) and not os.path.lexists(copy):
         bound = () if host_path(interview, copy) == copy else ("--bind", copy)
-        launch = again(request, *bound, command=(copy, *words, *request.command[1:]))
+        launch = again(request, *bound, command=(copy, *words, *executed(interview)[1:]))
         return f"cp {quoted(outside)} {quoted(copy)} && {launch}"
     then = f", and have it run {words[-1]}." if words else "."
     name = outside or place.reached

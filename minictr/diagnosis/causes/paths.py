@@ -8,7 +8,14 @@ import re
 from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.probes.command import candidates, directory, last, programs, usual_place
+from minictr.diagnosis.probes.command import (
+    candidates,
+    directory,
+    executed,
+    last,
+    programs,
+    usual_place,
+)
 from minictr.diagnosis.probes.inside import host_path
 from minictr.diagnosis.probes.program import DEEPEST, Program, chain, seen_from
 from minictr.diagnosis.probes.walk import MAXSYMLINKS, Walk, walk
@@ -143,7 +150,7 @@ def relative(interview: Interview) -> Verdict:
     if outside and re.fullmatch(r"[\w./+-]+", path):  # an image may have names that sed obeys
         fix = f"sed -i '1s|^#![ \\t]*[^ \\t]*|#!{path}|' {quoted(outside)}"
     elif path:
-        words = (path, script.real, *interview.request.command[1:])
+        words = (path, script.real, *executed(interview)[1:])
         fix = again(interview.request, command=words)
     return Proof(
         f"{script.real} names its interpreter {script.wants!r}, which is no absolute path",
@@ -179,8 +186,7 @@ def too_long(interview: Interview) -> Verdict:
     """
     if not interview.failure.arguments:
         return None
-    path = interview.request.command[0] if interview.request.command else ""
-    path = path or str(interview.failure.arguments[0])
+    path = next(iter(executed(interview)), "") or str(interview.failure.arguments[0])
     what = _excess(path)
     if what:
         return Proof(

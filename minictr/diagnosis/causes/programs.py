@@ -7,7 +7,7 @@ import errno
 from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.probes.command import directory, how_reached, last, usual_place
+from minictr.diagnosis.probes.command import directory, executed, how_reached, last, usual_place
 from minictr.diagnosis.probes.inside import host_path
 from minictr.diagnosis.probes.program import Program, runs_here, seen_from
 from minictr.diagnosis.probes.surroundings import distribution
@@ -240,7 +240,7 @@ def _other_interpreter(interview: Interview, script: Program) -> str:
     """The same launch with an interpreter of the same name that PATH has; else a sentence."""
     path = usual_place(interview, script.wants.rpartition("/")[2])
     if path:
-        arguments = interview.request.command[1:]
+        arguments = executed(interview)[1:]
         return again(interview.request, command=(path, script.real, *arguments))
     shown = printable(script.wants)
     return f"Use an image that has {shown}, or install it where the image is built."

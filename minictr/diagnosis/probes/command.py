@@ -8,6 +8,15 @@ from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.program import Program, chain, seen_from
 from minictr.diagnosis.probes.walk import Walk, walk
 from minictr.diagnosis.values import Excluded, Unknown
+from minictr.runtime.execute import Execute
+
+
+def executed(interview: Interview) -> tuple[str, ...]:
+    """The words that execve(2) was to be given. Those of `run` begin with the image's runscript,
+    those of `shell` with the shell, which nobody typed.
+    """
+    step = interview.failure.step
+    return step.command if isinstance(step, Execute) else interview.request.command
 
 
 def candidates(interview: Interview, root: str) -> list[Walk]:

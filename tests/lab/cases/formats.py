@@ -103,6 +103,22 @@ CASES = [
         near=f"{OWN}; own greet '#! \\t/bin/sh\\n'; minictr exec \"$IMAGE\" greet",
     ),
     Case(
+        "MC0626",
+        name="runscript",
+        status=126,
+        prepare="""mkdir -p "$IMAGE/.singularity.d"
+            printf '#! \\necho "<$*>" | grep "<one two>"\\n' >"$IMAGE/.singularity.d/runscript"
+            chmod +x "$IMAGE/.singularity.d/runscript"
+            minictr build --force "$DIRECTORY/own.sif" "$IMAGE" """,
+        script='minictr run --no-home "$DIRECTORY/own.sif" one two',
+        proof=("the #! line of /.singularity.d/runscript names no interpreter",),
+        fix=("minictr exec --no-home ", "own.sif /bin/sh /.singularity.d/runscript one two"),
+        repaired='eval "$USER_FIX"',
+        near="""sed -i '1s|.*|#! \\t/bin/sh|' "$IMAGE/.singularity.d/runscript"
+            minictr build --force "$DIRECTORY/own.sif" "$IMAGE"
+            minictr run --no-home "$DIRECTORY/own.sif" one two""",
+    ),
+    Case(
         "MC0628",
         status=126,
         proof=("/bin/true.o is an object file", "e_type is 1"),

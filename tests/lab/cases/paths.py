@@ -116,6 +116,19 @@ CASES = [
     ),
     Case(
         "MC0630",
+        name="argument",
+        status=126,
+        script=f'minictr run "$IMAGE" /bin/{LONG}',
+        proof=("a name in it has 300 bytes, and 255 are allowed",),
+        repaired='minictr run "$IMAGE" /bin/true',
+        # What was typed is an argument of the runscript, which the kernel looks at no further.
+        near=f"""mkdir -p "$IMAGE/.singularity.d"; cd "$IMAGE/.singularity.d"
+            printf '#!/bin/nosuch\\n' >runscript; chmod +x runscript
+            minictr run "$IMAGE" /bin/{LONG}""",
+        instead="MC0608",
+    ),
+    Case(
+        "MC0630",
         name="search",
         status=127,
         script=f'minictr exec "$IMAGE" {LONG}',
