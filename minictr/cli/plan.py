@@ -52,8 +52,8 @@ def as_text(plan: Plan, request: Request) -> str:
 def held(plan: Plan, request: Request, phase: str) -> tuple[str, str]:
     """(the process that runs a phase, the privilege it holds)."""
     process, privilege = HELD[phase]
-    if phase == "execute" and request.fakeroot:
-        privilege = "every capability, over the container's own namespaces only"
+    if phase in ("confine", "execute") and request.fakeroot:
+        privilege = HELD["build"][1]  # which no step takes away
     if process == "init" and not plan.init:
         process = "payload"
     elif phase == "execute" and spawns(plan):

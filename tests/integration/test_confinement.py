@@ -104,6 +104,11 @@ def test_the_init_takes_the_last_steps_only_where_they_cannot_hinder_it(
     ):
         plan = minictr("plan", *options, image, "true").stdout
         assert f"\nexecute   {process}; privilege: none\n" in plan
+    plan = minictr("plan", "--fakeroot", image, "true").stdout
+    assert "DropCapabilities" not in plan  # so none is dropped
+    for phase in ("confine", "execute"):
+        heading = next(line for line in plan.splitlines() if line.startswith(f"{phase} "))
+        assert heading.endswith("; privilege: every capability, over the new namespaces only")
     for options, mode in ([], "2"), (["--security", f"seccomp:{profile}"], "0"):
         done = minictr("exec", *options, image, "grep", "^Seccomp:", "/proc/1/status")
         assert done.stdout.split() == ["Seccomp:", mode]
