@@ -18,7 +18,7 @@ SUMMARIES = {
     "build": ("OUT.sif DIRECTORY", "write an image"),
     "drop-in": ("[--force] DIRECTORY", f"write scripts named {', '.join(DROP_IN_NAMES)}"),
     "doctor": ("[--json] [IMAGE]", "look for what would stop a launch on this machine"),
-    "explain": ("CODE", "explain a cause"),
+    "explain": ("[CODE...]", "explain causes, or list them"),
     "why": ("[--] COMMAND [ARGUMENTS...]", "explain why any other program failed"),
     "help": ("[COMMAND]", "print this help"),
     "version": ("", "print the version number"),

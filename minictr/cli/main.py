@@ -30,6 +30,8 @@ COMMANDS = {
     "why": "minictr.cli.why",
 }
 
+ANSWERED = ("help", "version")  # here
+
 # What singularity and apptainer have and we do not: named, so that nobody looks for a typing error.
 # fmt: off
 UNSUPPORTED = (
@@ -191,14 +193,15 @@ def not_looked_at(path: str) -> str:
 
 def dispatch(name: Name, command: str, arguments: list[str], environ: dict[str, str]) -> int:
     """Start a command that launches nothing."""
-    if command == "help" and arguments and arguments[0] in COMMANDS:
-        return dispatch(name, arguments[0], ["--help"], environ)
-    if command in ("help", "version"):
+    if command == "help" and arguments:
+        if arguments[0] in COMMANDS:
+            return dispatch(name, arguments[0], ["--help"], environ)
+        if not (arguments[0] in (*ACTIONS, *ANSWERED) or name.drop_in):  # apptainer gives 0
+            raise unknown(name, arguments[0])
+    if command in ANSWERED:
         return answer(name, command, arguments)
-    if command in UNSUPPORTED:
-        raise Refusal("request", f"the command {command} is not supported")
     if command not in COMMANDS:
-        raise Refusal("usage", f'unknown command "{command}" for "{name.program}"')
+        raise unknown(name, command)
     from importlib import import_module
 
     from minictr.runtime.signals import catch_interrupts, expect_children
@@ -208,6 +211,13 @@ def dispatch(name: Name, command: str, arguments: list[str], environ: dict[str, 
     expect_children()
     status: int = module.main(arguments, environ)
     return status
+
+
+def unknown(name: Name, command: str) -> Refusal:
+    """The refusal of a command that there is not."""
+    if command in UNSUPPORTED:
+        return Refusal("request", f"the command {command} is not supported")
+    return Refusal("usage", f'unknown command "{command}" for "{name.program}"')
 
 
 def answer(name: Name, command: str, arguments: list[str] | tuple[str, ...] = ()) -> int:

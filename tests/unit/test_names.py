@@ -115,6 +115,18 @@ def test_help_of_the_program_names_every_command(flags: list[str], capfd: Captur
         assert f"\n  {command} " in out
 
 
+@pytest.mark.parametrize(
+    ("topic", "words"),
+    [("nosuch", 'unknown command "nosuch"'), ("inspect", "the command inspect is not supported")],
+)
+def test_help_of_what_there_is_not_is_refused(topic: str, words: str, capfd: Captured) -> None:
+    assert main("minictr", ["help", topic], {}) == 125
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert words in err
+    assert main("minictr", ["help", "version"], {}) == 0
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help_of_its_own(command: str, capfd: Captured) -> None:
     for arguments in (["help", command], [command, "--help"]):
