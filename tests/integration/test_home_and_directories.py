@@ -127,6 +127,14 @@ def test_no_home_mounts_none_and_keeps_the_variable(inside: Callable[..., str], 
     assert inside(script, "--no-home", cwd="/") == f"{user.home}\n"
 
 
+def test_no_home_leaves_the_working_directory_in_it(inside: Callable[..., str], user: User) -> None:
+    script = "ls -A ~ | wc -l; test -w ~ && echo open || echo closed"
+    (user.home / "own").touch()
+    assert inside(script, "--no-home", cwd=user.home).split()[1] == "open"
+    options = ("--no-home", "--no-mount", "cwd")
+    assert inside(script, *options, cwd=user.home).split() == ["0", "closed"]
+
+
 def test_a_variable_for_home_inside_is_ignored(inside: Callable[..., str], user: User) -> None:
     assert inside("echo $HOME", env={"SINGULARITYENV_HOME": "/x"}) == f"{user.home}\n"
 
@@ -179,6 +187,14 @@ def test_a_workdir_that_is_not_there_ends_the_launch(sh: Sh, place: Path) -> Non
 def test_a_workdir_without_contain_changes_nothing(inside: Callable[..., str], place: Path) -> None:
     assert inside(f"cat {place}/file", "-W", place) == "here\n"
     assert [path.name for path in place.iterdir()] == ["file"]
+
+
+def test_a_scratch_directory_in_a_workdir_stays_there(
+    inside: Callable[..., str], place: Path
+) -> None:
+    inside("touch /one/x", "-W", place, "-S", "/one")
+    assert (place / "scratch/one/x").exists()
+    assert inside("ls /one", "-W", place, "-S", "/one") == "x\n"
 
 
 def test_scratch_directories_are_empty_and_gone_afterwards(inside: Callable[..., str]) -> None:

@@ -49,6 +49,12 @@ def test_memory_is_limited(sh: Sh, inside: Callable[..., str], own: Path) -> Non
     assert "No space left" in done.stdout
     size = "df -k / | tail -n 1 | awk '{print $2}'"
     assert inside(size, "--writable-tmpfs", image=own) == f"{64 * 1024}\n"
+    options = ("--writable-tmpfs-size", "0")
+    script = "dd if=/dev/zero of=/big bs=1M count=65 2>&1"
+    assert sh(script, "--writable-tmpfs", *options, image=own).returncode == 0
+    script = "dd if=/dev/zero of=/tmp/big bs=1M count=65 2>&1"
+    assert sh(script, "--contain", *options, image=own).returncode == 0
+    assert "No space left" in sh(script, "--contain", image=own).stdout
 
 
 def test_a_sif_can_be_written_above(minictr: Sh, sif: Path, cache: Path) -> None:
