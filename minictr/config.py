@@ -187,6 +187,8 @@ def holds_nul(value: object) -> bool:
 def line_of(key: str, text: str) -> int:
     """The line where a key stands, 1 for the first; the parser does not keep it."""
     for number, line in enumerate(text.splitlines(), 1):
-        if line.strip().strip("[").strip().lstrip("\"'").startswith(key):
+        rest = line.strip().strip("[").strip().lstrip("\"'")
+        after = rest[len(key) :][:1]  # a letter where it is a longer key: network, for net
+        if rest.startswith(key) and not (after.isalnum() or after in ("-", "_")):
             return number
     return 0

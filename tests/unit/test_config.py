@@ -53,6 +53,8 @@ def test_a_key_is_the_long_name_of_an_option(text: str, values: Values) -> None:
         ("\n\nhelp = true", "c.toml, line 3: help is no option of a configuration file"),
         ('overlay = "o"', "c.toml, line 1: overlay: overlays are not supported"),
         ('# cleanenv\ncleanenv = "yes"', "c.toml, line 2: cleanenv takes true or false"),
+        ('network = "none"\nnet = 1', "c.toml, line 2: net takes true or false"),
+        ('env-file = "f"\n[env]\nA = 1', "c.toml, line 2: env takes a table of strings"),
         ("pid = 1", "c.toml, line 1: pid takes true or false"),
         ("bind = [1]", "c.toml, line 1: bind takes a string or an array of strings"),
         ("hostname = true", "c.toml, line 1: hostname takes a string"),
