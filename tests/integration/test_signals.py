@@ -144,6 +144,21 @@ def test_it_survives_under_a_drop_in_name_where_there_is_no_pid_namespace(
     eventually(lambda: not Path(f"/proc/{pid}").exists(), "the sleep has ended")
 
 
+def test_without_a_pid_namespace_it_survives_a_killed_launcher_as_well(
+    start: Start, descendants: Family, apptainer: Path, eventually: Callable[..., None]
+) -> None:
+    script = "sleep 1000 >/dev/null 2>&1 </dev/null & echo $!; exec sleep 2000"
+    process = start(script, program=apptainer)
+    left = int(first_line(process))
+    family = set(descendants(process.pid)) - {left}
+    process.kill()
+    assert process.wait(20) == -signal.SIGKILL
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), "the first ended")
+    assert Path(f"/proc/{left}").exists()
+    os.kill(left, signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{left}").exists(), "the sleep has ended")
+
+
 @pytest.mark.parametrize("options", [[], ["--no-pid"], ["--fakeroot"]])
 def test_a_killed_launcher_takes_everything_with_it(
     start: Start, descendants: Family, eventually: Callable[..., None], options: list[str]
