@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from minictr.cli import main as command_line
+from minictr.cli.options import ACTION, GLOBAL, NAME, VARIABLES
 from minictr.config import KINDS, merge, parse, read
 from minictr.refusal import Refusal
 
@@ -26,6 +27,18 @@ def merged(tmp_path: Path, values: Values, *texts: str) -> Values:
         paths.append(str(path))
     merge(paths, values, str(tmp_path / "cache"))
     return values
+
+
+def test_the_page_on_installation_shows_what_can_be_read() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/install.md").read_text()
+    example = page.partition("```toml\n")[2].partition("```")[0]
+    assert set(parse("c.toml", example)) == {"bind", "cleanenv", "writable-tmpfs-size", "env"}
+    assert "but for `pwd`, `config` and `nocolor`:" in page
+    listed = {row[NAME] for row in (*GLOBAL, *ACTION)} - {"help", "version"}
+    assert listed - set(KINDS) == {"pwd", "config", "nocolor"}
+    rows = [row for row in (*GLOBAL, *ACTION) if row[NAME] in listed - {"env", "config"}]
+    for row in rows:  # a variable has the long name of its option
+        assert row[NAME].upper().replace("-", "_") in row[VARIABLES].split()
 
 
 @pytest.mark.parametrize(
