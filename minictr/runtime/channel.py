@@ -5,10 +5,11 @@ go      ()                               the launcher's answer: carry on, your i
                                          after `exec`: a signal for me is one for you from now on
 failed  (call, arguments, errno, said)   a step was refused
 here    ()                               the sender blocks: it is the witness
-exec    ()                               execve(2) comes next
+exec    ()                               execve(2) comes next, or the exit that a script asked for
 
-The sockets are close-on-exec, so end of file after `exec` means that the payload runs. End of
-file without it is a death on the way, in the step that last began.
+End of file after `exec` means that the payload runs: the sockets are close-on-exec, and PID 1,
+which spawns it and executes nothing itself, closes its end when the child's execve(2) is done. End
+of file without it is a death on the way, in the step that last began.
 
 `begin` is sent at every step and matters only when one fails. Unless somebody watches, it goes
 into a pipe that is read after a failure: forty words to a waiting launcher are forty wake-ups.

@@ -20,8 +20,9 @@ _ENOENT, _E2BIG, _EAGAIN, _EACCES, _ENOEXEC, _ENOTDIR = 2, 7, 11, 13, 8, 20
 class LoadFilter(Step):
     """Load the seccomp filter on this process, and so on all that it starts.
 
-    It comes last, when no step needs a call that the filter refuses. A profile of the user's is
-    for the payload: PID 1 could not reap under one that refuses wait4(2). The built-in profiles
+    It comes when only the image's scripts and the command are left, for which it is meant:
+    other steps need calls that it refuses. A profile of the user's is for the payload: PID 1
+    could not reap under one that refuses wait4(2). The built-in profiles
     let PID 1 do its work. The program was compiled before: loading it is one call and needs no
     library.
     """

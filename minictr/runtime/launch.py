@@ -45,7 +45,7 @@ class Plan(Value):
     isolate: tuple[Step, ...]  # init: every capability, over the new namespaces only
     build: tuple[Step, ...]  # init: the same
     confine: tuple[Step, ...]  # init: the last step leaves none (--fakeroot: those of its own)
-    execute: tuple[Step, ...]  # payload, or init for it: none, and the filter keeps it so
+    execute: tuple[Step, ...]  # payload, or init for it: what confine left; no_new_privs is set
     init: str = "minictr:init"  # the name of PID 1; "" where there is no PID namespace
     umask: int = 0o022  # the caller's, which the payload gets back
     notes: tuple[str, ...] = ()  # choices made for this host, and why: shown by -v and `plan`
@@ -240,7 +240,7 @@ def _become_init(end: Channel) -> None:
 def _spawn_payload(plan: Plan, process: Process, end: Channel, blocked: set[int]) -> NoReturn:
     """Take the payload's steps as PID 1, and start the command with posix_spawn(3).
 
-    Its child borrows our memory until execve(2) (CLONE_VFORK in clone(2)): that saves 1.2 ms.
+    Its child borrows our memory until execve(2) (CLONE_VM, CLONE_VFORK): that saves 1.2 ms.
     """
     signals.block()
     privileges.be_unreadable()

@@ -54,7 +54,7 @@ class Bind(Step):
     bound there, with the caller's own rights.
     """
 
-    calls = "mount(2) MS_BIND, mount_setattr(2)"
+    calls = "mount(2) MS_BIND; where it is restricted mount_setattr(2) or MS_REMOUNT"
     source: str
     target: str
     read_only: bool = False
@@ -85,6 +85,8 @@ class Bind(Step):
 
 class BindFile(Bind):
     """Show a generated file at its place in /etc."""
+
+    calls = "mount(2) MS_BIND"
 
     def run(self, process: Process) -> None:
         mount(FILES + self.source, resolve(ROOT, self.target), None, MS_BIND)

@@ -31,7 +31,7 @@ class MakeSkeleton(Step):
     given the image's mode.
     """
 
-    calls = "mkdir(2), open(2)"
+    calls = "mkdir(2), chmod(2), open(2)"
     directories: tuple[tuple[str, int], ...] = ()  # (path, mode), parents first; "" is the root
     files: tuple[str, ...] = ()
     below: str = SKELETON

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from minictr.runtime.environment import Environment
     from minictr.runtime.step import Step
 
-_DIGITS = 8  # of a descriptor: fs.nr_open, the largest limit there can be, has seven
+_DIGITS = 8  # of a descriptor: fs.nr_open, which bounds them, has seven unless it was raised
 _STAGING = (
     "/tmp",
     "/mnt",

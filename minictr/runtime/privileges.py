@@ -21,8 +21,9 @@ class DropBoundingSet(Step):
 
     Dropping from it takes CAP_SETPCAP, so this comes before the sets themselves are emptied. A
     caller who is uid 0 in the container would otherwise get every capability again at execve(2):
-    capabilities(7), "Capabilities and execution of programs by root". The kernel ends the list
-    with EINVAL: its last capability differs from version to version.
+    capabilities(7), "Capabilities and execution of programs by root". no_new_privs, set later,
+    prevents that as well (security/commoncap.c, cap_bprm_creds_from_file): either alone would do.
+    The kernel ends the list with EINVAL: its last capability differs from version to version.
     """
 
     calls = "prctl(2) PR_CAPBSET_DROP, once for each capability"
@@ -69,7 +70,8 @@ class CloseDescriptors(Step):
     """Close every inherited descriptor but the standard three and those that were asked for.
 
     A descriptor of the host's file system is a way out of the container, whatever the root is
-    (CVE-2024-21626). They are closed and not just marked: PID 1 never execs.
+    (CVE-2024-21626). They are closed and not just marked: PID 1 never execs. The channel's own stay
+    until the payload runs.
     """
 
     calls = "close_range(2)"

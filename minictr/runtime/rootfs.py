@@ -43,7 +43,7 @@ class MountStaging(Step):
     given back before the payload starts.
     """
 
-    calls = "mount(2) tmpfs, mkdir(2), pivot_root(2)"
+    calls = "umask(2), mount(2) tmpfs, chdir(2), mkdir(2), pivot_root(2)"
     directory: str  # any directory that exists: it is covered for an instant
 
     def run(self, process: Process) -> None:
@@ -83,7 +83,7 @@ class MakeFiles(Step):
 class BindRoot(Step):
     """Bind the tree itself: every mount point is there already, and a bind costs nothing inside."""
 
-    calls = "mount(2) MS_BIND, mount_setattr(2)"
+    calls = "mount(2) MS_BIND; mount_setattr(2), before Linux 5.12 mount(2) MS_REMOUNT"
     tree: str
     read_only: bool = True
     attributes: bool = True  # the kernel has mount_setattr(2): Linux 5.12

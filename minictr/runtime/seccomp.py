@@ -41,7 +41,7 @@ def filter_for(
 
     cache  the cache directory, "" for none; what cannot be read or kept there is compiled again
     say    is told, in one sentence each, what -v prints
-    Refusals: MC0501 to MC0504, from profile.py and filter.py, and MC0505.
+    Refusals: MC0501 to MC0504, from profile.py and filter.py, MC0505 and MC0507.
     """
     if profile == "unconfined":
         return b""

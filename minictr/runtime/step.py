@@ -20,7 +20,7 @@ class Process:
 
 
 class Step(Value):
-    """A verb and its object. Line 1 of the docstring is what `minictr plan` shows."""
+    """A verb and its object. The docstring is its section of docs/tour.md."""
 
     calls = ""  # the system calls, as the manual writes them
 
