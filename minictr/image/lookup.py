@@ -136,7 +136,8 @@ def _without_address(path: str) -> str:
         return f"Give the path alone: {quoted(rest)}."
     if scheme == "instance":
         return "Give the image that the instance was started from: minictr keeps no instances."
-    return f"Store the image in a file first: `apptainer pull image.sif {quoted(path)}`."
+    pull = f"apptainer pull image.sif {quoted(path)}"  # which the drop-in of that name has not
+    return f"Store the image in a file first, by apptainer itself: `{pull}`."
 
 
 def _long(path: str, name: str) -> Refusal | None:

@@ -129,7 +129,9 @@ def test_what_cannot_be_a_name(path: str, words: str) -> None:
 def test_an_address_is_told_from_a_file() -> None:
     refusal = refusal_of("docker://alpine:3")
     assert refusal.code == "MC0101"
-    assert refusal.fix.endswith("`apptainer pull image.sif docker://alpine:3`.")
+    assert refusal.fix.endswith(
+        ", by apptainer itself: `apptainer pull image.sif docker://alpine:3`."
+    )
 
 
 @pytest.mark.parametrize(
