@@ -27,8 +27,9 @@ def again(
     without: tuple[str, ...] = (),
     flags: tuple[str, ...] = (),
     command: tuple[str, ...] = (),
+    image: str = "",
 ) -> str:
-    """The same launch with `options`, without those named, and with another command if given.
+    """The same launch with `options`, without those named, and another command or image if given.
 
     NOT_OURS where it is no launch of ours that is explained: such a fix is left out. Another
     command is started by exec: shell leaves it out, and run gives it to the image's runscript.
@@ -40,6 +41,7 @@ def again(
     before, given, after = _parts(request, list(sys.argv))
     if command:
         before, given, after = _by_exec(request, before, given, command)
+    after = [image or request.image, *after[1:]]
     # run-singularity takes no options: it stands for `singularity run`.
     program = request.program.removeprefix("run-")
     words = [program, *before, *options, *_left(given, without, flags), *after]

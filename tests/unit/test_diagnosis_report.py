@@ -219,6 +219,11 @@ def test_the_command_line_is_written_again(
     assert again(REQUEST, "--no-pid", without=("--id-map",)) == written
 
 
+def test_another_image_keeps_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["minictr", "exec", "-e", "-B", "/srv", "image.sif", "true"])
+    assert again(REQUEST, image="/tmp/copy") == "minictr exec -e -B /srv /tmp/copy true"
+
+
 def test_a_word_that_a_shell_would_split_is_quoted() -> None:
     assert again(REQUEST, command=("a b",)) == "minictr exec image.sif 'a b'"
 

@@ -149,9 +149,7 @@ def _copied(interview: Interview, tree: str) -> str:
     if not stat.S_ISDIR(posix.stat(image).st_mode):
         return f"export MINICTR_CACHEDIR={quoted(f'{other}/minictr-{host.user}')}"
     copy = f"{other}/{host.user}-{name}"
-    request = interview.request.replace(image=copy)
-    launch = again(request)
-    return f"cp -a {quoted(image)} {quoted(copy)}\n{launch}"
+    return f"cp -a {quoted(image)} {quoted(copy)}\n{again(interview.request, image=copy)}"
 
 
 def _fits(path: str, table: tuple[Mount, ...]) -> bool:
