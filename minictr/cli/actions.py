@@ -10,7 +10,7 @@ from minictr.modules import cache_directory
 from minictr.refusal import Refusal
 from minictr.runtime import environment, seccomp
 from minictr.runtime.launch import Failure, dismiss, launch
-from minictr.runtime.places import home_of, real
+from minictr.runtime.places import home_of, name_of_directory, real
 from minictr.runtime.plan import make_plan
 from minictr.runtime.signals import catch_interrupts
 
@@ -111,7 +111,8 @@ def prepare(request: Request, host: Host, tree: Tree, cache: str) -> Plan | None
 
 def _elsewhere(request: Request, host: Host) -> str:
     """The warning for a working directory that the container does not have."""
-    text = f"the working directory {host.working_directory} is not in the container: using {{}}"
+    directory = name_of_directory(request, host) or host.working_directory
+    text = f"the working directory {directory} is not in the container: using {{}}"
     return messages.line(request.program, request.verbosity, "warning", text)
 
 

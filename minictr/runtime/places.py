@@ -213,9 +213,40 @@ def _working_directory(request: Request, host: Host, found: list[Place]) -> list
         return []
     # One that the caller could not come back to (another user's, below a closed directory) cannot
     # be bound; the container starts elsewhere, and says so.
-    if seen_at(path, found) == path or not host.exists(path):
-        return []
-    return [Place(path, "directory", Bind(path, path))]
+    bound = []
+    if seen_at(path, found) != path and host.exists(path):
+        bound.append(Place(path, "directory", Bind(path, path)))
+    name = name_of_directory(request, host)
+    if name and not any(below(name, place.target) for place in (*found, *bound)):
+        bound.append(Place(name, "directory", Bind(path, name)))
+    return bound
+
+
+def name_of_directory(request: Request, host: Host) -> str:
+    """The working directory's name with the symbolic links in it, "" where it has no such name.
+
+    $PWD has the links that the caller's shell went through (POSIX.1-2024, cd), and so have the
+    absolute paths that are made of it for the command.
+    """
+    name, path = dict(request.host_environment).get("PWD", ""), host.working_directory
+    name = name.rstrip("/")
+    if name == path or not path or not name.startswith("/"):
+        return ""
+    if any(part in ("", ".", "..") for part in name[1:].split("/")):
+        return ""
+    try:
+        named, there = posix.stat(host.root + name), posix.stat(host.root + path)
+    except OSError:  # a $PWD of another directory's, or one that is gone
+        return ""
+    return name if (named.st_dev, named.st_ino) == (there.st_dev, there.st_ino) else ""
+
+
+def shown_directory(request: Request, host: Host, found: list[Place]) -> tuple[str, ...]:
+    """The names that the working directory may have inside, the one to be taken first."""
+    path = host.working_directory
+    name = name_of_directory(request, host)
+    shown = name and any(name in _views(path, place) for place in found)
+    return (name, path) if shown else (path,)
 
 
 def covers(found: list[Place], cache: str) -> list[Step]:

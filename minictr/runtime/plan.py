@@ -12,7 +12,14 @@ from minictr.runtime.launch import Plan
 from minictr.runtime.mountpoints import sort_out
 from minictr.runtime.mounts import BindFile
 from minictr.runtime.namespaces import CreateNamespaces
-from minictr.runtime.places import MOUNT_SETATTR, Place, covers, home_of, places
+from minictr.runtime.places import (
+    MOUNT_SETATTR,
+    Place,
+    covers,
+    home_of,
+    places,
+    shown_directory,
+)
 from minictr.runtime.rootfs import (
     BindRoot,
     ChangeDirectory,
@@ -135,7 +142,7 @@ def _build(
         *_protected(host),
         *covers(found, cache),
         PivotRoot(),
-        _start_directory(request, host, warning),
+        _start_directory(request, host, found, warning),
     )
     notes = [f"root: {note}", *points.notes]
     if host.uid == 0:
@@ -188,10 +195,12 @@ def _refuse_what_is_unpacked(request: Request, tree: Tree) -> None:
         )
 
 
-def _start_directory(request: Request, host: Host, warning: str) -> ChangeDirectory:
+def _start_directory(
+    request: Request, host: Host, found: list[Place], warning: str
+) -> ChangeDirectory:
     if request.pwd:
         return ChangeDirectory((request.pwd,))
     home = home_of(request, host)
     if request.contain or not host.working_directory:
         return ChangeDirectory((home, "/"))
-    return ChangeDirectory((host.working_directory, home, "/"), warning)
+    return ChangeDirectory((*shown_directory(request, host, found), home, "/"), warning)
