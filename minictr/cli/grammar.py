@@ -152,9 +152,7 @@ def pairs(text: str) -> Iterator[tuple[str, str]]:
         name, found, value = field.partition("=")
         if not found:
             raise ValueError(f"{field} must be formatted as key=value")
-        if not name:
-            raise ValueError(f"{field} has no name before the =")
-        yield name, value
+        yield name.lstrip(" \t"), value  # apptainer exports it by a shell, which sees no blank
 
 
 def split(text: str) -> list[str]:
@@ -180,12 +178,11 @@ def read_variables(
     wins, but for --bind and --mount, to which variables append.
     """
     warnings = []
-    from_flags = set(values)
     seen: dict[str, str] = {}
     for key, variable, row in find_variables(environ):
         earlier = seen.setdefault(key, variable)
         if earlier == variable:
-            keep_variable(values, from_flags, variable, environ[variable], row)
+            keep_variable(values, variable, environ[variable], row)
             if origins is not None:
                 origins.setdefault(row[NAME], f"{variable}={environ[variable]}")
         elif environ[earlier] != environ[variable]:
@@ -212,19 +209,20 @@ def find_variables(environ: Mapping[str, str]) -> list[tuple[str, str, Row]]:
     return [(key, variable, rows[key]) for _, _, key, variable in found]
 
 
-def keep_variable(values: Values, from_flags: set[str], variable: str, text: str, row: Row) -> None:
-    """Add one variable's value, unless a flag or an earlier variable set the option."""
+def keep_variable(values: Values, variable: str, text: str, row: Row) -> None:
+    """Add one variable's value, unless a flag or an earlier variable set the option.
+
+    A bad value is no usage error: no help is printed, on which a client's parser would stumble.
+    """
     key, kind = row[NAME], row[KIND]
     if kind != "array" and key in values:
-        return
-    if key == "env-file" and key in from_flags:
         return
     if kind == "list":
         text = ",".join(field.strip() for field in text.split(","))
     try:
         keep(values, row, text if kind == "array" else text.strip())
     except Refusal as refusal:
-        raise Refusal(refusal.code, refusal.cause, f"{variable}={text}") from None
+        raise Refusal("request", refusal.cause, f"{variable}={text}") from None
 
 
 def letter(letters: str) -> str:

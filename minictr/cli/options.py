@@ -57,7 +57,7 @@ ACTION: Table = (
     ("scratch", "S", "list", "SCRATCH SCRATCHDIR", "DIR",
      "an empty directory in memory, gone afterwards; with --workdir one of the disk, which stays"),
     ("env", "", "map", "", "NAME=VALUE", "set a variable inside"),
-    ("env-file", "", "array", "ENV_FILE", "FILE", "set the variables a shell fragment sets"),
+    ("env-file", "", "list", "ENV_FILE", "FILE", "set the variables a shell fragment sets"),
     ("no-eval", "", "bool", "NO_EVAL", "", "let no shell evaluate the values"),
     ("cleanenv", "e", "bool", "CLEANENV", "", "pass no variable of the host's on"),
     ("contain", "c", "bool", "CONTAIN", "",

@@ -111,6 +111,17 @@ def test_nothing_is_said_that_was_not_asked_for(sh: Sh, dropin: Path, image: Pat
         assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
+def test_a_bad_variable_fails_without_a_word_on_standard_output(
+    run_as_user: Sh, dropin: Path, image: Path
+) -> None:
+    env = {"SINGULARITY_CLEANENV": "yes"}
+    done = run_as_user([dropin / "singularity", "exec", image, "true"], env=env)
+    assert (done.returncode, done.stdout) == (255, "")
+    assert done.stderr.startswith("FATAL:   ")
+    assert 'strconv.ParseBool: parsing "yes": invalid syntax' in done.stderr
+    assert "SINGULARITY_CLEANENV=yes" in done.stderr
+
+
 def test_messages_carry_the_labels_clients_expect(
     run_as_user: Sh, dropin: Path, image: Path
 ) -> None:

@@ -50,6 +50,10 @@ def read(*arguments: str) -> tuple[Values, list[str]]:
         (["--env", "A=1,B=2"], {"env": {"A": "1", "B": "2"}}),
         (["--env", "A=1,2"], {"env": {"A": "1,2"}}),
         (["--env", 'A=x,"B=1,2"'], {"env": {"A": "x", "B": "1,2"}}),
+        (["--env", "A=1, B= 2 ,\tC=3"], {"env": {"A": "1", "B": " 2 ", "C": "3"}}),
+        (["--env", "=x"], {"env": {"": "x"}}),
+        (["--env-file", 'a,"b,c"', "--env-file", "d"], {"env-file": ["a", "b,c", "d"]}),
+        (["--env-file", ""], {"env-file": []}),
         (["--env", '"A=1"'], {"env": {"A": "1"}}),
         (["--env", "A=a=b"], {"env": {"A": "a=b"}}),
         (["--env", "A=1", "--env", "A=2"], {"env": {"A": "2"}}),
@@ -159,6 +163,7 @@ def test_an_accepted_option_is_read_with_its_argument(row: tuple[str, ...]) -> N
         ({"APPTAINER_NO_MOUNT": "tmp , home"}, {}, {"no-mount": ["tmp", "home"]}),
         ({"APPTAINER_NO_MOUNT": "tmp"}, {"no-mount": ["sys"]}, {"no-mount": ["sys"]}),
         ({"APPTAINER_ENV_FILE": "e"}, {"env-file": ["f"]}, {"env-file": ["f"]}),
+        ({"APPTAINER_ENV_FILE": "e, f"}, {}, {"env-file": ["e", "f"]}),
         ({"MINICTR_ID_MAP": "single"}, {}, {"id-map": "single"}),
         ({"APPTAINER_DEBUG": "true"}, {}, {"debug": True}),
         ({"APPTAINER_DOCKER_PASSWORD": "x"}, {}, {"docker-password": "x"}),
@@ -184,7 +189,7 @@ def test_the_earlier_prefix_wins_and_the_difference_is_said() -> None:
 def test_a_variable_that_is_no_boolean_is_named_with_its_value() -> None:
     with pytest.raises(Refusal) as caught:
         read_variables({"APPTAINER_CONTAIN": "yes"}, {})
-    assert caught.value.code == "usage"
+    assert caught.value.code == "request"
     assert caught.value.proof == "APPTAINER_CONTAIN=yes"
     assert 'strconv.ParseBool: parsing "yes": invalid syntax' in caught.value.cause
 

@@ -155,6 +155,7 @@ def test_an_env_file_is_read_as_it_is(tmp_path: Path) -> None:
     second.write_text("C='$A'\n")
     asked = request(f"minictr exec --env-file {first} --env-file {second} i c")
     assert asked.env_files == ((str(first), "A=1\nB=\udcff\n"), (str(second), "C='$A'\n"))
+    assert request(f"minictr exec --env-file {first},{second} i c").env_files == asked.env_files
 
 
 def test_a_missing_env_file_is_refused() -> None:
