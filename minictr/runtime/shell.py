@@ -128,8 +128,17 @@ def export(item: Injected) -> str:
     literal = [piece for piece in word or (None,) if isinstance(piece, str)]
     if word is not None and len(literal) == len(word):
         return f"export {name}={single_quoted(''.join(literal))}"
-    escaped = value.replace('"', '\\"')
-    return f'export {name}="{escaped}"'
+    assignment = '{}="{}"'.format(name, value.replace('"', '\\"'))
+    if word is not None:
+        return f"export {assignment}"
+    # Only a shell can tell whether the quotation ends: one that does not would take in all that
+    # follows, and end the launch.
+    whole = single_quoted(f"if false; then {assignment}; fi")
+    return (
+        f"if (eval {whole}); then eval {single_quoted(f'export {assignment}')}; else\n"
+        f"export {name}={single_quoted(value)}\n"
+        f"echo 'the value of {name} is not evaluated' >&{STDERR}\nfi"
+    )
 
 
 def dump(names: tuple[str, ...] | list[str]) -> str:

@@ -178,6 +178,7 @@ def read_files(
     for path, text in request.env_files:
         from minictr.runtime import assignments
 
+        text = unix_lines(text)
         program, line = assignments.parse(text)
         if line and shell:
             pending.append((path, text))
@@ -191,6 +192,14 @@ def read_files(
         names = dict.fromkeys(name for _, name, _ in program if name not in FROM_NO_FILE)
         asked += [(name, values[name], path) for name in names if name in values]
     return asked, tuple(pending)
+
+
+def unix_lines(text: str) -> str:
+    """The text without the carriage returns that editors of other systems put at a line's end.
+
+    apptainer's interpreter passes over them (mvdan.cc/sh, syntax/lexer.go, rune).
+    """
+    return text.replace("\r\n", "\n") if "\r" in text else text
 
 
 def ids() -> tuple[str, str, str]:
@@ -216,7 +225,7 @@ def programs(
             continue
         from minictr.runtime import assignments
 
-        program, line = assignments.parse(text)
+        program, line = assignments.parse(unix_lines(text))
         read.append((path, program if not (line and shell) else ()))
         if line:
             hard.append(text)

@@ -214,6 +214,17 @@ def test_an_env_file_sees_the_caller_and_comes_between_prefix_and_option() -> No
     assert environment.warnings == ("Ignored environment file variable C: override from --env",)
 
 
+def test_line_ends_of_other_systems_are_no_part_of_a_value() -> None:
+    """As apptainer 1.4.5 reads both; a carriage return within a line belongs to the value."""
+    environment = gathered(
+        scripts=[(f"{ENV}/90-environment.sh", "export A=1\r\nexport B='two'\r\n")],
+        env_files=(("vars", '# said\r\nC=c\r\nD="q\r\nr"\r\nE=5'),),
+    )
+    assert environment.method == "assignments"
+    result = evaluate(environment)
+    assert [result[name] for name in "ABCDE"] == ["1", "two", "c", "q\nr", "5"]
+
+
 def test_binds_command_and_image_are_told() -> None:
     binds = (Bind("/a", "/inside"), Bind("/b", "/b"))
     result = payload(binds=binds, action="run", image="../sub/./x y.sif")

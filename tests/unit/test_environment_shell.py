@@ -159,6 +159,24 @@ def test_an_env_file_for_a_shell_sees_the_caller_and_exports_all(tmp_path: Path,
     assert (result["PATH"], result["HOME"]) == ("/file", "/home/who")
 
 
+def test_an_env_file_for_a_shell_may_have_line_ends_of_another_system(
+    tmp_path: Path, sh: str
+) -> None:
+    text = "\r\nif :; then\r\nA=1\r\nfi\r\nB=a\\\r\nb\r\n"
+    result = evaluate(gathered_from(tmp_path, sh, env_files=(("vars", text),)))
+    assert (result["A"], result["B"]) == ("1", "ab")
+
+
+@pytest.mark.parametrize("value", ["a $( b", "a ` b", "${", "$(echo 'x)", '$(echo "$(id)'])
+def test_a_value_no_shell_can_read_is_passed_on_and_ends_nothing(
+    tmp_path: Path, sh: str, value: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caller = {"APPTAINERENV_A": value, "APPTAINERENV_B": "$(echo 'b  b')", "APPTAINERENV_C": "c"}
+    result = evaluate(gathered_from(tmp_path, sh, caller=caller))
+    assert [result[name] for name in "ABC"] == [value, "b  b", "c"]
+    assert "the value of A is not evaluated\n" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "line"), [("A=`id`\nfi\n", "2"), ("A=1\nif :; then\n", "3"), ("(\n\n;\n", "3")]
 )
