@@ -109,8 +109,8 @@ def _unfit(
         if not place.asked:
             return "the image has a symbolic link to its root there"
         raise _leads_to_the_root(place.target)
-    taken = any(outer.asked and inside == spot.inside for outer, inside in mounted)
-    if taken and (place.asked or isinstance(place.step, BindFile)):
+    # Also where the image's own links lead there, as from /var/tmp to a bind on /tmp.
+    if any(outer.asked and inside == spot.inside for outer, inside in mounted):
         return "an earlier bind is there"
     if spot.outer is not None:
         shown = isinstance(spot.outer.step, Bind)

@@ -89,6 +89,23 @@ def test_a_bind_goes_before_the_file_the_launcher_puts_there(
     assert shown == "of the host\n"
 
 
+def test_a_bind_goes_before_the_working_directory(inside: Callable[..., str], source: Path) -> None:
+    options = ("-B", f"{source}/below:{source}", "--no-mount", "tmp")
+    assert inside("pwd; ls", *options, cwd=source) == f"{source}\ndeep\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--contain",), ("--contain", "--scratch", "/other")])
+def test_a_bind_goes_before_a_default_that_a_link_of_the_image_leads_to_it(
+    inside: Callable[..., str], source: Path, directory: Path, user: User, options: tuple[str, ...]
+) -> None:
+    own = make_image(directory / "own", user)
+    (own / "tmp").mkdir(exist_ok=True)
+    (own / "var/tmp").rmdir() if (own / "var/tmp").exists() else (own / "var").mkdir(exist_ok=True)
+    (own / "var/tmp").symlink_to("/tmp")
+    shown = inside("ls /tmp; ls /var/tmp", *options, "-B", f"{source}:/tmp", image=own)
+    assert shown == "below\nfile\n" * 2
+
+
 def test_several_binds_from_one_option_and_many(inside: Callable[..., str], source: Path) -> None:
     options = ("-B", f"{source}:/a:ro,{source}/below:/b", "--bind", f"{source}/file:/c")
     assert inside("cat /a/file /b/deep /c", *options) == "of the host\ndeep\nof the host\n"
