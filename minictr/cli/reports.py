@@ -98,7 +98,12 @@ def write(name: Name, form: str, diagnosis: Diagnosis, status: int) -> int:
 
 
 def status_of(name: Name, failed: Failure) -> int:
-    """126 and 127 are about the command, as every shell has them; the rest is the launcher's."""
+    """126 and 127 are about the command, as every shell has them; the rest is the launcher's.
+
+    The status of an image's script that ends the launch is handed on, as apptainer does.
+    """
+    if failed.call == "source":
+        return int(str(failed.arguments[1]))
     if failed.step.verb() != "Execute" or failed.call not in ("search", "execve"):
         return name.failure_status
     if failed.errno in (errno.ENOENT, errno.ENOTDIR):

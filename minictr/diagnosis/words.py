@@ -58,6 +58,8 @@ def happened(failure: Failure, request: Request) -> str:
     purpose = _PURPOSES.get(verb, f"the step {verb} failed")
     if verb == "EvaluateEnvironment" and failure.call == "sh":
         return f"--env-file {printable(str(failure.arguments[1]))} cannot be evaluated"
+    if verb == "EvaluateEnvironment" and failure.call == "source":
+        return "the image's own script ended the launch before the command"
     if failure.status:
         return f"{purpose}: {death(failure)}"
     return purpose

@@ -41,10 +41,10 @@ BASHISMS = (
 
 
 class ScriptExit(Exception):
-    """A script ended the evaluation: its exit status is the launch's, and nothing is executed.
+    """A signal ended the evaluation: its status is the launch's, and nothing is executed.
 
-    status   the exit status, 128+N for signal N
-    script   path of the script that was being read; "" for the values given by the user
+    status   128+N for signal N
+    script   path of the script that was being read; "" for the launch's own variables
     """
 
     def __init__(self, status: int, script: str) -> None:
@@ -122,7 +122,7 @@ def gather(request: Request, tree: Tree, home: str, working_directory: str) -> E
 def evaluate(environment: Environment) -> dict[str, str]:
     """The payload's environment. Runs in the container, in the process that becomes the payload.
 
-    Raises ScriptExit where a script ended the evaluation, CallError where the shell cannot run.
+    Raises ScriptExit where a signal ended the shell, CallError where a script did, or none runs.
     """
     if environment.method == "shell":
         environment = _with_files_read(environment)

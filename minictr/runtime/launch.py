@@ -271,7 +271,7 @@ def _payload(plan: Plan, process: Process, end: Channel, blocked: set[int]) -> N
             end.receive()
         try:
             step.run(process)
-        except ScriptExit as ended:  # the image's own script called exit: that is the result
+        except ScriptExit as ended:  # Ctrl-C, say, during an image's script: that is the result
             end.send("exec")
             end.receive()  # an answer left unread would reach the launcher as ECONNRESET
             posix._exit(ended.status)

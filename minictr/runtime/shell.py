@@ -51,6 +51,7 @@ STAGES = {
     "path": f'PATH="${{{ASKED}PATH:-{PATH}${{{ASKED}APPEND_PATH:+:${ASKED}APPEND_PATH}}}}"\n'
     f"export PATH; unset {ASKED}PATH {ASKED}PREPEND_PATH {ASKED}APPEND_PATH",
 }
+ECHO, EXPORT = r"\command echo", r"\command export"  # no script's alias or function
 ESCAPES = dict(zip("abefnrtvE", "\a\b\x1b\f\n\r\t\v\x1b", strict=True))
 
 
@@ -66,27 +67,37 @@ def source(
     lines = [FORGET]
     lines += [f': "${{{name}={value}}}"' for name, value in zip(SHELL_IDS, ids(), strict=True)]
     for index, (verb, path, _) in enumerate(environment.stages):
+        lines.append(f"{ECHO} '#{index}' >&{DUMP}")
         if verb == "source":
-            quoted = single_quoted(path)
-            lines.append(f"echo '#{index}' >&{DUMP}\n[ ! -f {quoted} ] || . {quoted}")
+            quoted = single_quoted(path)  # a script may open DUMP for itself, as for flock(1)
+            lines.append(f"{{ [ ! -f {quoted} ] || . {quoted}; }} {DUMP}>&-")
         elif verb == "inject":
-            lines.append(f"echo '#{index}' >&{DUMP}\n{STAGES['default_path']}")
-            lines += map(export, environment.injected)
+            lines += [STAGES["default_path"], *map(export, environment.injected)]
         else:
             lines.append(STAGES[verb])
     lines.append(dump(asked))
     status, said = run(environment, "\n".join(lines), visible)
     values, known = read_dump(said)
     if values is None:
-        reached = said.rpartition("#")[2].strip()
-        status = status if status >= 0 else 128 - status
-        raise ScriptExit(status, environment.stages[int(reached)][1] if reached.isdigit() else "")
+        raise ended(environment, status, said)
     for name in OWN:
         values.pop(name, None)
     exported = set(values)
     for name in known:
         values.setdefault(name, "")
     return values, exported
+
+
+def ended(environment: Environment, status: int, said: str) -> ScriptExit | CallError:
+    """What to raise where the shell did not come to its end: ScriptExit for a signal.
+
+    Else CallError, "source" where the script named ended it, "set" where what the launch sets did.
+    """
+    reached = said.partition("#dump\n")[0].rpartition("#")[2].strip()
+    path = environment.stages[int(reached)][1] if reached.isdigit() else ""
+    if status < 0:
+        return ScriptExit(128 - status, path)
+    return CallError("source" if path else "set", (path, status), 0)
 
 
 def assigned_by(environment: Environment, path: str, text: str) -> dict[str, str]:
@@ -144,7 +155,7 @@ def export(item: Injected) -> str:
 def dump(names: tuple[str, ...] | list[str]) -> str:
     """The commands that end a script: the exported variables, and which of `names` are set."""
     known = " ".join(f"${{{name}+{name}}}" for name in names)
-    return f'echo "#dump" >&{DUMP}\nexport -p >&{DUMP}\necho "#set {known}" >&{DUMP}'
+    return f'{ECHO} "#dump" >&{DUMP}\n{EXPORT} -p >&{DUMP}\n{ECHO} "#set {known}" >&{DUMP}'
 
 
 def read_dump(said: str) -> tuple[dict[str, str] | None, list[str]]:

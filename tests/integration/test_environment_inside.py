@@ -124,6 +124,7 @@ def test_a_script_that_exits_ends_the_launch_with_its_status(
     add_script(own, "env/90-environment.sh", "if true; then exit 7; fi\n", user)
     done = sh("echo ran", image=own)
     assert (done.returncode, done.stdout) == (7, "")
+    assert "90-environment.sh ends the shell that reads it, with status 7 [MC0632]" in done.stderr
 
 
 def test_bytes_that_are_no_text_survive(variables: Callable[..., dict[str, str]]) -> None:

@@ -103,17 +103,42 @@ def test_injected_values_are_evaluated_as_between_double_quotes(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("text", "status"), [("exit 7", 7), ("exit 0", 0), ("set -e\nfalse", 1), ("kill -9 $$", 137)]
+    ("text", "status"), [("exit 7", 7), ("exit 0", 0), ("set -e\nfalse", 1), ("exec true", 0)]
 )
-def test_a_script_that_ends_the_shell_ends_the_launch_with_its_status(
+def test_a_script_that_ends_the_shell_is_named_with_its_status(
     text: str, status: int, tmp_path: Path, sh: str
 ) -> None:
     scripts = {"05-good.sh": "A=1\n", "90-environment.sh": text + "\n", "99-late.sh": "B=1\n"}
+    with pytest.raises(CallError) as caught:
+        evaluate(gathered_from(tmp_path, sh, scripts))
+    ended = str(tmp_path / "90-environment.sh")
+    assert (caught.value.call, caught.value.arguments) == ("source", (ended, status))
+
+
+def test_a_signal_during_a_script_is_the_result_of_the_launch(tmp_path: Path, sh: str) -> None:
+    scripts = {"05-good.sh": "A=1\n", "90-environment.sh": "kill -9 $$\n"}
     with pytest.raises(ScriptExit) as caught:
         evaluate(gathered_from(tmp_path, sh, scripts))
-    assert (caught.value.status, caught.value.script) == (
-        status, str(tmp_path / "90-environment.sh"),
-    )  # fmt: skip
+    ended = str(tmp_path / "90-environment.sh")
+    assert (caught.value.status, caught.value.script) == (137, ended)
+
+
+def test_no_script_is_named_for_what_ends_the_shell_after_them(tmp_path: Path, sh: str) -> None:
+    scripts = {"90-environment.sh": "A=`id`\nreadonly PATH\n", "99-late.sh": "B=1\n"}
+    with pytest.raises(CallError) as caught:
+        evaluate(gathered_from(tmp_path, sh, scripts, asked={"PATH": "/x"}))
+    assert (caught.value.call, caught.value.arguments[0]) == ("set", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["exec 9>/dev/null", "exec 9>&-", "alias echo=true export=true", "alias command=true"],
+)
+def test_a_script_may_use_the_descriptor_and_the_words_of_the_answer(
+    text: str, tmp_path: Path, sh: str
+) -> None:
+    scripts = {"05-good.sh": f"A=`id`\n{text}\n", "99-late.sh": "\\export B=1\n"}
+    assert evaluate(gathered_from(tmp_path, sh, scripts))["B"] == "1"
 
 
 def test_options_a_script_leaves_set_do_not_disturb_the_rest(tmp_path: Path, sh: str) -> None:

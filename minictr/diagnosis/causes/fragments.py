@@ -1,9 +1,10 @@
-"""What stops the environment from being worked out: a fragment of --env-file."""
+"""What stops the environment from being worked out: a script that ends the shell reading it."""
 
 from __future__ import annotations
 
 import re
 
+from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.values import Proof, Verdict
@@ -56,4 +57,46 @@ def fragment_without_end(interview: Interview) -> Verdict:
         f"{name}{line}: {printable(wrong)}",
         tuple(f"the image's shell, asked by sh -n: {printable(words)}" for words in said),
         fix_user=f"Correct {name}{line}.",
+    )
+
+
+@cause(
+    "MC0632",
+    "a script of the image's environment ends the shell that reads it",
+    stops=("EvaluateEnvironment",),
+)
+def script_without_end(interview: Interview) -> Verdict:
+    """The scripts in /.singularity.d/env of an image say what the environment of a command is. One
+    shell of the image's reads them one after the other, and one of them ended it: by exit, exec or
+    an error in its syntax, by ${NAME?WORDS} or set -u for a variable that is not set, by set -e.
+    What the environment would have been is not known, and the command is not started. The exit
+    status is the script's own.
+
+    Reproduction (an ordinary user):
+
+        mkdir -p "$IMAGE/.singularity.d/env"
+        echo 'cd / && exit 3' >"$IMAGE/.singularity.d/env/10-site.sh"
+        minictr exec "$IMAGE" true
+
+    Fix, user: where the image is built, take out of the script what ends the shell. Until then the
+    command in the report leaves that script out: /dev/null, bound over it, is not read.
+
+    Fix, administrator: none.
+
+    Not the cause: a script that ends itself alone, by return; one in which a command fails, where
+    set -e is not in force; a signal, which ends the launch as it would the command.
+
+    Sources: POSIX.1-2024, Shell Command Language, 2.8.1, Consequences of Shell Errors, and exit.
+    """
+    if interview.failure.call != "source":
+        return None
+    path, status = interview.failure.arguments
+    name = printable(str(path))
+    fixes = [f"Take out of {name}, where the image is built, what ends the shell."]
+    if not any(sign in str(path) for sign in ":,"):  # which end a path in the option
+        fixes.append(again(interview.request, "-B", f"/dev/null:{path}"))
+    return Proof(
+        f"{name} ends the shell that reads it, with status {status}",
+        ("the shell had begun to read it, and did not come to what stands behind it",),
+        fix_user="\n".join(fixes),
     )
