@@ -98,16 +98,24 @@ class PivotRoot(Step):
 
     With put_old equal to new_root the old root is stacked on the new one, and detaching "."
     takes it off again: no directory is needed for it (pivot_root(2), "pivot_root(".", ".")").
-    chroot(2) would leave the host's tree mounted, and a way back.
+    chroot(2) would leave the host's tree mounted, and a way back. So would a filter that only
+    pretends to detach: ".." of the root is what is stacked on it, the old root with all the host.
     """
 
-    calls = "chdir(2), pivot_root(2), umount2(2) MNT_DETACH"
+    calls = "chdir(2), pivot_root(2), umount2(2) MNT_DETACH, access(2)"
 
     def run(self, process: Process) -> None:
         chdir(ROOT)
         pivot_root(".", ".")
         umount2(".", MNT_DETACH)
-        chdir("/")
+        if posix.access(f"/..{HOST}", posix.F_OK) and not _is_outermost():
+            raise CallError("umount2", (".", hex(MNT_DETACH)), 0)
+
+
+def _is_outermost() -> bool:
+    """Whether nothing is stacked on the root: else its ".." is another directory."""
+    root, above = posix.stat("/"), posix.stat("/..")
+    return (root.st_dev, root.st_ino) == (above.st_dev, above.st_ino)
 
 
 class ChangeDirectory(Step):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from lab.bench import tools
-from ordinary_user import RunAsUser
+from ordinary_user import RunAsUser, User
 from readable import Checkout
+from small_images import make_image
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 MADE = ("host", "root", "skeleton", "files")  # by the first step that builds the root
@@ -50,6 +51,7 @@ def pretending(
         ("mount", "only pretends to carry out mount(2) [MC0406]"),
         ("pivot_root", "only pretends to carry out pivot_root(2) [MC0406]"),
         ("mount,pivot_root", "only pretends to carry out mount(2) [MC0406]"),
+        ("umount2", "only pretends to carry out umount2(2) [MC0406]"),
         ("chdir,mount", "only pretends to carry out mount(2) [MC0406]"),
         ("chdir", 'pivot_root(".", "host") = EINVAL'),
         ("prctl", "only pretends to carry out prctl(2) with PR_CAPBSET_DROP [MC0506]"),
@@ -72,7 +74,7 @@ def test_a_launch_ends_with_words_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    "calls", ["unshare", "umount2", "setresuid", "capset", "seccomp", "clone3", "mount_setattr"]
+    "calls", ["unshare", "setresuid", "capset", "seccomp", "clone3", "mount_setattr"]
 )
 def test_what_a_launch_goes_without_stops_nothing(
     pretending: Run, image: Path, directory: Path, calls: str
@@ -80,6 +82,15 @@ def test_what_a_launch_goes_without_stops_nothing(
     done = pretending(calls, "exec", image, "echo", "ok")
     assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
     assert list(directory.iterdir()) == []
+
+
+def test_a_directory_of_the_image_is_not_taken_for_an_old_root(
+    pretending: Run, directory: Path, user: User
+) -> None:
+    own = make_image(directory / "own", user)
+    (own / "host").mkdir()
+    done = pretending("setresuid", "exec", own, "ls", "-d", "/../host")
+    assert (done.returncode, done.stdout) == (0, "/../host\n"), done.stderr
 
 
 def test_the_first_process_is_init_where_no_other_is_made_by_clone3(
