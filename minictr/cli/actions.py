@@ -29,6 +29,7 @@ TEST = "/.singularity.d/test"
 _NOT_FOUND = 127
 _CUT_SHORT = "MC0647"  # a file of the tree that has less than it says
 _UNREAD = (2, 5)  # ENOENT and EIO: what squashfuse answers for what it cannot read
+_BUILT_AGAIN = (127, 135, 137, 139)  # and 128 + SIGBUS, SIGKILL, SIGSEGV: death.py looks inside
 _ORDINARY = 125  # the largest exit status that no shell gives a meaning of its own
 
 
@@ -187,7 +188,13 @@ def _explain(
     from minictr.cli import reports
     from minictr.diagnosis.death import explain
 
-    diagnosis = explain(ended, plan, host, request, killed)
+    if tree.served and ended.status in _BUILT_AGAIN:
+        from minictr.cli.first import served_again
+
+        with served_again(request, tree):
+            diagnosis = explain(ended, plan, host, request, killed)
+    else:
+        diagnosis = explain(ended, plan, host, request, killed)
     absent = ended.status == _NOT_FOUND
     if diagnosis and diagnosis.failure and (absent or diagnosis.code == _CUT_SHORT):
         diagnosis = _of_the_image(request, plan, diagnosis.failure, tree, diagnosis, absent)

@@ -28,6 +28,8 @@ from minictr.runtime.syscalls import CallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from minictr.diagnosis.values import Diagnosis
     from minictr.request import Request
 
@@ -132,6 +134,31 @@ def let_go(tree: Tree) -> str:
     if not stop(tree.served.server):
         return f"{who} was killed and has not ended yet: pid {tree.served.server}"
     return ""
+
+
+@contextlib.contextmanager
+def served_again(request: Request, tree: Tree) -> Iterator[None]:
+    """Serve the image once more: meanwhile its mount stands at the descriptor of the first one.
+
+    move_mount(2) attaches a detached mount once, and the container is built a second time to look
+    for what the command lacked. Where nothing can serve it, that does not come about.
+    """
+    assert tree.served
+    place, first = tree.served.mount, posix.dup(tree.served.mount)
+    server = -1
+    try:
+        with contextlib.suppress(Refusal):
+            again = served(open_image(request.image), request.unpack == "never")[0].served
+            assert again
+            server = again.server
+            posix.dup2(again.mount, place, False)
+            posix.close(again.mount)
+        yield
+    finally:
+        posix.dup2(first, place, False)
+        posix.close(first)
+        if server >= 0:
+            stop(server)
 
 
 def is_big(image: Image) -> bool:

@@ -1,4 +1,4 @@
-"""Says whether an image's inodes and directories can be read, without unpacking a file of it.
+"""Says whether an image's inodes and directories, or one file of it, can be read.
 
 Of what is damaged squashfuse says that it does not exist: ENOENT, for which there are other causes.
 """
@@ -19,13 +19,16 @@ PATIENCE = 20  # seconds; unsquashfs lists 100,000 inodes in one
 DAMAGED = "MC0120"
 
 
-def damage(path: str) -> Refusal | None:
-    """The refusal for an image that is damaged there; None where it is not, or nobody can tell."""
+def damage(path: str, file: str = "") -> Refusal | None:
+    """The refusal for an image that is damaged there; None where it is not, or nobody can tell.
+
+    file   of the image, without symbolic links, whose bytes are read instead
+    """
     try:
         image = open_image(path)
         source = open_source(path)
         try:
-            status, words = _listed(source.descriptor, image)
+            status, words = _read(source.descriptor, image, file)
         finally:
             os.close(source.descriptor)
         judge(status, words, image, "/")
@@ -36,10 +39,12 @@ def damage(path: str) -> Refusal | None:
     return None
 
 
-def _listed(descriptor: int, image: Image) -> tuple[int, list[str]]:
-    """How unsquashfs ended that reads every inode and directory, and its words."""
+def _read(descriptor: int, image: Image, file: str) -> tuple[int, list[str]]:
+    """How unsquashfs ended that reads every inode and directory, or a file, and its words."""
+    what = ["-no-wildcards", "-cat"] if file else ["-lln"]  # -cat is that of 4.5
+    given = [*what, "-offset", str(image.offset), f"/proc/self/fd/{descriptor}"]
     done = subprocess.run(
-        [find_unsquashfs(), "-lln", "-offset", str(image.offset), f"/proc/self/fd/{descriptor}"],
+        [find_unsquashfs(), *given, *[file.lstrip("/")] * bool(file)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -112,7 +112,7 @@ def test_another_file_of_the_same_name_is_tried(
     eventually(lambda: list(cache.glob("trees/*")), "it is unpacked", 60)
 
 
-def test_an_error_from_a_damaged_block_gets_no_other_cause(minictr: Minictr, damaged: Path) -> None:
+def test_an_error_from_a_damaged_block_is_laid_to_it(minictr: Minictr, damaged: Path) -> None:
     read = minictr("exec", "--unpack", "never", damaged, "cat", "/aaa")
     assert read.returncode == 1
     assert read.stderr == "cat: read error: I/O error\n" or "nput/output error" in read.stderr
@@ -120,7 +120,25 @@ def test_an_error_from_a_damaged_block_gets_no_other_cause(minictr: Minictr, dam
     executed = minictr("exec", "--unpack", "never", damaged, "/aaa")
     assert executed.returncode == 126
     assert "= EIO" in executed.stderr
-    assert "[MC0000]" in executed.stderr
+    assert "/aaa is damaged in " in executed.stderr
+    assert "[MC0648]" in executed.stderr
+
+
+def test_what_a_command_lacked_is_looked_for_in_a_served_image_too(
+    minictr: Minictr, directory: Path, user: User, nothing_left: None
+) -> None:
+    """The container is built a second time, for which the image is served a second time."""
+    own = make_image(directory / "tree", user)
+    (own / "bin/greet").write_text("#!/bin/env nosuch\n")
+    (own / "bin/greet").chmod(0o755)
+    image = squashed(own, directory / "image.sqfs")
+    done = minictr("exec", "--unpack", "never", image, "greet")
+    assert done.returncode == 127
+    assert "env does not find 'nosuch'" in done.stderr
+    assert "[MC0642]" in done.stderr
+    assert "served the image" not in done.stderr
+    own_end = minictr("exec", "--unpack", "never", image, "sh", "-c", "exit 127")
+    assert (own_end.returncode, own_end.stderr) == (127, "")
 
 
 @pytest.mark.parametrize("name", [".singularity.d", "true"])

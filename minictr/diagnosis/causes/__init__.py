@@ -15,6 +15,7 @@ MODULES = (
     "mounts", "apparmor_mounts", "landlock", "mount_table", "pivot", "file_size",
     "ways", "tree", "unplaced", "binds", "mountpoints", "blocked", "proc", "directory",
     "cache_cover", "asked", "fragments",
+    "damaged_file",
     "execute", "paths", "executable", "denied", "noexec", "programs", "formats", "arguments",
     "libraries", "deaths", "cut_short", "memory",
 )  # fmt: skip
@@ -33,7 +34,8 @@ STOPPING = {
     "DropBoundingSet": "confinement fork",
     "DropCapabilities": "confinement fork",
     "EvaluateEnvironment": "descriptors fork sizes fragments",
-    "Execute": "descriptors fork execute paths executable denied noexec programs formats arguments",
+    "Execute": "descriptors fork damaged_file execute paths executable denied noexec programs"
+    " formats arguments",
     "LoadFilter": "confinement",
     "MakeFiles": "descriptors sizes mounts file_size",
     "MakeSkeleton": "descriptors mounts ways",
@@ -47,7 +49,7 @@ STOPPING = {
     "PivotRoot": "mounts apparmor_mounts",
     "ProtectProc": "mounts apparmor_mounts mount_table",
     "RaiseLoopback": "descriptors apparmor loopback",
-    "RunPayload": "libraries deaths cut_short memory",
+    "RunPayload": "damaged_file libraries deaths cut_short memory",
     "SetHostname": "apparmor mounts",
     "SetNoNewPrivileges": "confinement fork",
     "TakeTerminal": "confinement",
