@@ -59,7 +59,8 @@ def happened(failure: Failure, request: Request) -> str:
     if verb == "EvaluateEnvironment" and failure.call == "sh":
         return f"--env-file {printable(str(failure.arguments[1]))} cannot be evaluated"
     if verb == "EvaluateEnvironment" and failure.call == "source":
-        return "the image's own script ended the launch before the command"
+        path = printable(str(failure.arguments[0]))
+        return f"the image's shell ended in {path}, before the command was started"
     if failure.status:
         return f"{purpose}: {death(failure)}"
     return purpose

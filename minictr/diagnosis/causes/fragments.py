@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+import resource
 
 from minictr.diagnosis.again import again
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
-from minictr.diagnosis.values import Proof, Verdict
+from minictr.diagnosis.probes.tasks import startable
+from minictr.diagnosis.values import Proof, Unknown, Verdict
 from minictr.image.refusals import printable
 
 # "line 2: syntax error: ..." of bash and busybox, "2: Syntax error: ..." of dash.
 _WITH_LINE = re.compile(r"(?:line )?([0-9]+): (.+)")
+
+# With less than this the shell itself may have failed: it opens descriptors above 9 for a script.
+_DESCRIPTORS, _CHILDREN = 32, 16
 
 
 @cause(
@@ -45,6 +50,8 @@ def fragment_without_end(interview: Interview) -> Verdict:
     _, path, status = failure.arguments
     name = printable(str(path))
     said = failure.said.splitlines()
+    if not said and (short := _short(interview)):
+        return short
     if not said:
         return Proof(
             f"{name} ends the shell that evaluates it, with status {status}",
@@ -90,6 +97,8 @@ def script_without_end(interview: Interview) -> Verdict:
     """
     if interview.failure.call != "source":
         return None
+    if short := _short(interview):
+        return short
     path, status = interview.failure.arguments
     name = printable(str(path))
     fixes = [f"Take out of {name}, where the image is built, what ends the shell."]
@@ -100,3 +109,16 @@ def script_without_end(interview: Interview) -> Verdict:
         ("the shell had begun to read it, and did not come to what stands behind it",),
         fix_user="\n".join(fixes),
     )
+
+
+def _short(interview: Interview) -> Unknown | None:
+    """What the shell may have been short of, of which it says so itself."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit != resource.RLIM_INFINITY and limit < _DESCRIPTORS:
+        return Unknown(f"RLIMIT_NOFILE is {limit}, which the shell may have reached")
+    left = interview.once(startable, _CHILDREN)
+    if left < _CHILDREN:
+        return Unknown(
+            f"no more than {left} further processes can be started: the shell needs some"
+        )
+    return None

@@ -69,4 +69,15 @@ CASES = [
         near=f"{SCRIPT}; script 'A=$(id); readonly PATH\n'; launch",
         instead="MC0000",
     ),
+    Case(
+        "MC0632",
+        name="descriptors",
+        status=3,
+        script=f"{SCRIPT}; script 'A=$(id)\nexit 3\n'; ulimit -n 64; launch",
+        proof=(f"{ENDS}3",),
+        repaired=f"{SCRIPT}; script 'A=$(id)\nexit 3\n'; eval \"$USER_FIX\"",
+        # A shell that can open no file of a script ends, and no script ends it.
+        near=f"{SCRIPT}; script 'A=$(id)\n'; ulimit -n 11; launch",
+        instead="MC0000",
+    ),
 ]
