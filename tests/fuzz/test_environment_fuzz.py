@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shells import as_sh, present
 from skipping import require
 
-from minictr.runtime import assignments, shell
+from minictr.runtime import assignments, exports
 from minictr.runtime.environment import Environment, evaluate
 from minictr.runtime.variables import DEFAULT_PATH
 from minictr.runtime.words import NeedsShell, expand, quoted
@@ -149,4 +149,4 @@ def test_no_text_breaks_the_parsers(text: str) -> None:
     program, line = assignments.parse(text)
     assignments.run(program, {}, set())
     assert 0 <= line <= text.count("\n") + 1
-    shell.parse_exports(text.encode("utf-8").decode("latin-1"))
+    exports.parse_exports(text.encode("utf-8").decode("latin-1"))

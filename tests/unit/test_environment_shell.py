@@ -11,7 +11,7 @@ from environments import gathered
 from shells import sh as sh
 
 from minictr.runtime.environment import Environment, ScriptExit, evaluate
-from minictr.runtime.shell import parse_exports
+from minictr.runtime.exports import parse_exports
 from minictr.runtime.syscalls import CallError
 
 HARD = "if :; then :; fi\n"  # no script that begins so is simple
