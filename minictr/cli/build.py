@@ -30,12 +30,12 @@ WITH_VALUE = {"--compressor": "gzip", "--recipe": ""}
 
 def main(arguments: list[str], environ: dict[str, str]) -> int:
     """Carry out `minictr build ARGUMENTS`; gives the exit status. Raises Refusal."""
-    if not arguments or {"-h", "--help"} & set(arguments):
+    if {"-h", "--help"} & set(arguments):
         write(USAGE, 1)
         return 0
     flags, paths = parse(arguments)
     if len(paths) != 2:
-        raise usage(f"2 arguments are needed, {len(paths)} were given")
+        raise usage(f"requires 2 arg(s), received {len(paths)}")
     check_epoch(environ)
     # Ending by an exception removes the unfinished file, and mksquashfs with it.
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):

@@ -209,6 +209,12 @@ def test_a_standard_stream_is_refused_as_what_it_is(root: Path) -> None:
             build(*arguments)
 
 
+@pytest.mark.parametrize("arguments", [[], ["out.sif"], ["out.sif", "a", "b"]])
+def test_a_wrong_number_of_arguments_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(Refusal, match=rf"^requires 2 arg\(s\), received {len(arguments)}$"):
+        build(*arguments)
+
+
 @pytest.fixture
 def begun(root: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """(process, unfinished file) of a build that takes long; its process group is its own."""
