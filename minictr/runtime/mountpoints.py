@@ -36,11 +36,13 @@ class Spot(Value):
 class MountPoints(Value):
     """The answer of `sort_out`.
 
-    steps     the mounts, in order
+    mounted   the places that are mounted
+    steps     their mounts, in order
     missing   the places whose mount points the image lacks, with the path inside as target
     notes     what was left out, and why
     """
 
+    mounted: tuple[Place, ...]
     steps: tuple[Step, ...]
     missing: tuple[Place, ...]
     notes: tuple[str, ...]
@@ -65,7 +67,8 @@ def sort_out(found: list[Place], tree: Tree, writable: bool) -> MountPoints:
             missing.append(place.replace(target=spot.inside))
         mounted.append((place, spot.inside))
         steps.append(place.step.replace(target=spot.inside))
-    return MountPoints(tuple(steps), tuple(missing), tuple(notes))
+    places = tuple(place for place, _ in mounted)
+    return MountPoints(places, tuple(steps), tuple(missing), tuple(notes))
 
 
 def _look(

@@ -47,10 +47,11 @@ def home_of(request: Request, host: Host) -> str:
     return request.home[1] or ("/root" if request.fakeroot else host.home or "/")
 
 
-def places(request: Request, host: Host) -> list[Place]:
+def places(request: Request, host: Host, cache: str = "") -> list[Place]:
     """Everything to be mounted, outer mount points before those that lie in them.
 
     A bind of the user's on the same mount point replaces what would be there by default.
+    cache   the physical path of the cache, which no working directory may show
     """
     if request.workdir:
         _look_at(request.workdir)
@@ -58,7 +59,7 @@ def places(request: Request, host: Host) -> list[Place]:
     asked += [_scratch(path, request) for path in request.scratch]
     taken = {place.target for place in asked}
     found = [place for place in _defaults(request, host) if place.target not in taken]
-    found += [*asked, *_working_directory(request, host, found + asked)]
+    found += [*asked, *_working_directory(request, host, found + asked, cache)]
     found.sort(key=lambda place: place.target.count("/"))
     return found
 
@@ -205,11 +206,11 @@ def _scratch(path: str, request: Request) -> Place:
     return Place(path, "directory", _empty(path, 0o755, request), asked=True)
 
 
-def _working_directory(request: Request, host: Host, found: list[Place]) -> list[Place]:
+def _working_directory(request: Request, host: Host, found: list[Place], cache: str) -> list[Place]:
     path = host.working_directory
     if request.contain or "cwd" in request.no_mount or not path:
         return []
-    if path in _NOT_BOUND or any(below(path, top) for top in _NOT_BELOW):
+    if _of_the_image(path) or (cache and below(path, cache)):
         return []
     # One that the caller could not come back to (another user's, below a closed directory) cannot
     # be bound; the container starts elsewhere, and says so.
@@ -217,9 +218,21 @@ def _working_directory(request: Request, host: Host, found: list[Place]) -> list
     if seen_at(path, found) != path and host.exists(path):
         bound.append(Place(path, "directory", Bind(path, path)))
     name = name_of_directory(request, host)
-    if name and not any(below(name, place.target) for place in (*found, *bound)):
+    if (
+        name
+        and not _of_the_image(name)
+        and not any(
+            below(name, place.target) or (place.asked and below(place.target, name))
+            for place in (*found, *bound)
+        )
+    ):
         bound.append(Place(name, "directory", Bind(path, name)))
     return bound
+
+
+def _of_the_image(path: str) -> bool:
+    """Whether a working directory of that path is the image's, and none of the host's."""
+    return path in _NOT_BOUND or any(below(path, top) for top in _NOT_BELOW)
 
 
 def name_of_directory(request: Request, host: Host) -> str:
@@ -241,11 +254,11 @@ def name_of_directory(request: Request, host: Host) -> str:
     return name if (named.st_dev, named.st_ino) == (there.st_dev, there.st_ino) else ""
 
 
-def shown_directory(request: Request, host: Host, found: list[Place]) -> tuple[str, ...]:
+def shown_directory(request: Request, host: Host, mounted: tuple[Place, ...]) -> tuple[str, ...]:
     """The names that the working directory may have inside, the one to be taken first."""
     path = host.working_directory
     name = name_of_directory(request, host)
-    shown = name and any(name in _views(path, place) for place in found)
+    shown = name and any(name in _views(path, place) for place in mounted)
     return (name, path) if shown else (path,)
 
 

@@ -125,7 +125,7 @@ def _build(
 ) -> tuple[tuple[Step, ...], list[str]]:
     if request.writable:
         _refuse_what_is_unpacked(request, tree)
-    found = places(request, host)
+    found = places(request, host, cache)
     files = identity.files(request, tree, host, home_of(request, host))
     found += [
         Place(f"/etc/{name}", "file", BindFile(f"/{name}", f"/etc/{name}")) for name, _ in files
@@ -142,7 +142,7 @@ def _build(
         *_protected(host),
         *covers(found, cache),
         PivotRoot(),
-        _start_directory(request, host, found, warning),
+        _start_directory(request, host, points.mounted, warning),
     )
     notes = [f"root: {note}", *points.notes]
     if host.uid == 0:
@@ -196,11 +196,11 @@ def _refuse_what_is_unpacked(request: Request, tree: Tree) -> None:
 
 
 def _start_directory(
-    request: Request, host: Host, found: list[Place], warning: str
+    request: Request, host: Host, mounted: tuple[Place, ...], warning: str
 ) -> ChangeDirectory:
     if request.pwd:
         return ChangeDirectory((request.pwd,))
     home = home_of(request, host)
     if request.contain or not host.working_directory:
         return ChangeDirectory((home, "/"))
-    return ChangeDirectory((*shown_directory(request, host, found), home, "/"), warning)
+    return ChangeDirectory((*shown_directory(request, host, mounted), home, "/"), warning)

@@ -167,3 +167,12 @@ def descendants() -> Callable[[int], dict[int, str]]:
         return {pid: table[pid][1] for pid in family - {ancestor}}
 
     return find
+
+
+@pytest.fixture
+def place(directory: Path, user: User) -> Path:
+    """A directory of the user's with a file in it."""
+    path = directory / "place"
+    path.mkdir()
+    (path / "file").write_text("here\n")
+    return give(path, user)

@@ -12,21 +12,8 @@ from inside import read_mounts
 from ordinary_user import RunAsUser, User
 from readable import Checkout
 from skipping import require
-from small_images import give
 
 Sh = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def place(directory: Path, user: User) -> Path:
-    """A directory of the user's with a file in it."""
-    path = directory / "place"
-    path.mkdir()
-    (path / "file").write_text("here\n")
-    return give(path, user)
-
-
-NO_TMP = ("--no-mount", "tmp")  # where the tests' directories are
 
 
 def home_in_passwd(user: User) -> str:
@@ -51,52 +38,6 @@ def test_a_working_directory_behind_a_link_is_the_physical_one(
     link = place.parent / "link"
     link.symlink_to(place)
     assert inside("pwd; echo $PWD", cwd=link) == f"{place}\n{place}\n"
-
-
-# What apptainer 1.4.5 prints where $PWD leads to the working directory through a link.
-@pytest.mark.parametrize(
-    ("variable", "options", "shown"),
-    [
-        ("{link}", (), "{link}"),
-        ("{link}", ("--pid", "--no-home"), "{link}"),
-        ("{link}", ("-B", "{link}"), "{link}"),
-        ("{link}", ("-B", "{place}"), "{link}"),
-        ("{link}", ("-B", "{parent}"), "{place}"),
-        ("{link}", ("--pwd", "{link}"), "{link}"),
-        ("{place}", (), "{place}"),
-        ("{parent}", (), "{place}"),
-        ("/nonexistent", (), "{place}"),
-        ("link", (), "{place}"),
-    ],
-)
-def test_a_working_directory_has_the_name_that_the_shell_has_for_it(
-    inside: Callable[..., str], place: Path, variable: str, options: tuple[str, ...], shown: str
-) -> None:
-    link = place.parent / "link"
-    link.symlink_to(place)
-    names = {"link": str(link), "place": str(place), "parent": str(place.parent)}
-    options = (*NO_TMP, *(option.format(**names) for option in options))
-    said = inside("pwd; cat file", *options, cwd=link, env={"PWD": variable.format(**names)})
-    assert said == f"{shown.format(**names)}\nhere\n"
-
-
-def test_both_names_of_a_working_directory_are_inside(
-    inside: Callable[..., str], place: Path
-) -> None:
-    """A link that a bind shows leads to the one; no bind of the home or of /tmp is covered."""
-    link = place.parent / "link"
-    link.symlink_to(place)
-    for options in ((), NO_TMP):
-        said = inside(f"cat {link}/file {place}/file", *options, cwd=link, env={"PWD": str(link)})
-        assert said == "here\nhere\n"
-
-
-def test_a_link_to_a_directory_of_the_system_is_not_bound(
-    inside: Callable[..., str], place: Path
-) -> None:
-    link = place.parent / "link"
-    link.symlink_to("/etc")
-    assert inside("pwd", *NO_TMP, cwd=link, env={"PWD": str(link)}) == "/etc\n"
 
 
 @pytest.mark.parametrize("where", ["/etc", "/usr", "/"])

@@ -124,6 +124,25 @@ def test_the_cache_is_covered_inside(
     assert contents(cache).keys() == before.keys()
 
 
+def test_no_name_of_the_working_directory_shows_the_cache(
+    minictr: Callable[..., subprocess.CompletedProcess[str]],
+    cache: Path, sif: Path, directory: Path,
+) -> None:  # fmt: skip
+    for _ in ("unpacked", "found"):
+        assert minictr("exec", sif, "true").returncode == 0
+    link = directory / "link"
+    link.symlink_to(cache / "trees")
+    before = contents(cache)
+    for where in (link, cache / "trees"):
+        options = ("--no-mount", "tmp,home")
+        script = f"touch {where}/written . && ls -A {where}"
+        done = minictr(
+            "exec", *options, sif, "sh", "-c", script, cwd=where, env={"PWD": str(where)}
+        )
+        assert "written" not in done.stdout
+    assert contents(cache).keys() == before.keys()
+
+
 @pytest.mark.parametrize(
     ("name", "point"),
     [
