@@ -52,7 +52,8 @@ STAGES = {
     "path": f'PATH="${{{ASKED}PATH:-{PATH}${{{ASKED}APPEND_PATH:+:${ASKED}APPEND_PATH}}}}"\n'
     f"export PATH; unset {ASKED}PATH {ASKED}PREPEND_PATH {ASKED}APPEND_PATH",
 }
-ECHO, EXPORT = r"\command echo", r"\command export"  # no script's alias or function
+# The shell's own, and no alias or function of a script's: unset is found before functions are.
+ECHO, EXPORT = (rf"\unset -f command; \command {name}" for name in ("echo", "export"))
 
 
 def source(
@@ -93,7 +94,8 @@ def ended(environment: Environment, status: int, said: str) -> ScriptExit | Call
 
     Else CallError, "source" where the script named ended it, "set" where what the launch sets did.
     """
-    reached = said.partition("#dump\n")[0].rpartition("#")[2].strip()
+    before, dumped, _ = said.partition("#dump\n")  # which comes when all of them have been read
+    reached = "" if dumped else before.rpartition("#")[2].strip()
     path = environment.stages[int(reached)][1] if reached.isdigit() else ""
     if status < 0:
         return ScriptExit(128 - status, path)
@@ -148,7 +150,7 @@ def export(item: Injected) -> str:
     return (
         f"if (eval {whole}); then eval {single_quoted(f'export {assignment}')}; else\n"
         f"export {name}={single_quoted(value)}\n"
-        f"echo 'the value of {name} is not evaluated' >&{STDERR}\nfi"
+        f"{ECHO} 'the value of {name} is not evaluated' >&{STDERR}\nfi"
     )
 
 

@@ -12,6 +12,7 @@ from shells import sh as sh
 
 from minictr.runtime.environment import Environment, ScriptExit, evaluate
 from minictr.runtime.exports import parse_exports
+from minictr.runtime.shell import ended
 from minictr.runtime.syscalls import CallError
 
 HARD = "if :; then :; fi\n"  # no script that begins so is simple
@@ -111,16 +112,16 @@ def test_a_script_that_ends_the_shell_is_named_with_its_status(
     scripts = {"05-good.sh": "A=1\n", "90-environment.sh": text + "\n", "99-late.sh": "B=1\n"}
     with pytest.raises(CallError) as caught:
         evaluate(gathered_from(tmp_path, sh, scripts))
-    ended = str(tmp_path / "90-environment.sh")
-    assert (caught.value.call, caught.value.arguments) == ("source", (ended, status))
+    script = str(tmp_path / "90-environment.sh")
+    assert (caught.value.call, caught.value.arguments) == ("source", (script, status))
 
 
 def test_a_signal_during_a_script_is_the_result_of_the_launch(tmp_path: Path, sh: str) -> None:
     scripts = {"05-good.sh": "A=1\n", "90-environment.sh": "kill -9 $$\n"}
     with pytest.raises(ScriptExit) as caught:
         evaluate(gathered_from(tmp_path, sh, scripts))
-    ended = str(tmp_path / "90-environment.sh")
-    assert (caught.value.status, caught.value.script) == (137, ended)
+    script = str(tmp_path / "90-environment.sh")
+    assert (caught.value.status, caught.value.script) == (137, script)
 
 
 def test_no_script_is_named_for_what_ends_the_shell_after_them(tmp_path: Path, sh: str) -> None:
@@ -130,10 +131,23 @@ def test_no_script_is_named_for_what_ends_the_shell_after_them(tmp_path: Path, s
     assert (caught.value.call, caught.value.arguments[0]) == ("set", "")
 
 
+def test_the_last_script_is_not_named_for_an_answer_that_is_cut_short(
+    tmp_path: Path, sh: str
+) -> None:
+    environment = gathered_from(tmp_path, sh, {"99-zz.sh": "A=`id`\n"})
+    said = f"#{len(environment.stages) - 1}\n#dump\nexport B='#0"
+    refused = ended(environment, 1, said)
+    assert isinstance(refused, CallError)
+    assert (refused.call, refused.arguments) == ("set", ("", 1))
+
+
 @pytest.mark.parametrize(
     "text",
-    ["exec 9>/dev/null", "exec 9>&-", "alias echo=true export=true", "alias command=true"],
-)
+    [
+        "exec 9>/dev/null", "exec 9>&-", "alias echo=true export=true", "alias command=true",
+        "command() { :; }", "echo() { :; }",
+    ],
+)  # fmt: skip
 def test_a_script_may_use_the_descriptor_and_the_words_of_the_answer(
     text: str, tmp_path: Path, sh: str
 ) -> None:
