@@ -82,20 +82,20 @@ def memory_used_up(chain: tuple[Ancestor, ...], threads: int = 0) -> Verdict:
             excluded.append(str(limit))
             continue
         facts = [f"prlimit(2): {limit}", f"/proc/self/status: {field} {own // 1024} kB"]
-        if limit.soft < threads * size:
+        if limit.soft < threads * size:  # of address space: the machine's memory is not asked for
             facts.append(f"prlimit(2): {stack}: a stack of each of {threads} threads")
-        return _memory_proof(limit, facts, machine, chain)
+        else:
+            room = f"MemAvailable {machine // 1024} kB, so the machine has more"
+            facts.append(f"/proc/meminfo: {room}")
+        return _memory_proof(limit, facts, chain)
     return Excluded(", ".join(excluded))
 
 
-def _memory_proof(
-    limit: Rlimit, facts: list[str], machine: int, chain: tuple[Ancestor, ...]
-) -> Proof:
+def _memory_proof(limit: Rlimit, facts: list[str], chain: tuple[Ancestor, ...]) -> Proof:
     user, administrator = remedies(limit, UNLIMITED, chain)
-    available = f"/proc/meminfo: MemAvailable {machine // 1024} kB, so the machine has more"
     return Proof(
         f"{limit.kind} leaves minictr and what it starts too little memory",
-        (*facts, available),
+        tuple(facts),
         fix_user=user,
         fix_administrator=administrator,
     )
