@@ -108,7 +108,8 @@ def parallel(kept: Results) -> str:
         lines.append([label, *cells, *map(str, sums), " / ".join(map(str, left))])
     head = ["", *(f"{count} at a time" for count in columns), "launches", "failures", "left behind"]
     words = (
-        "Milliseconds of wall time for each launch, so many at a time; what is left behind are\n"
+        "Milliseconds of wall time for each launch, so many at a time, the median of the turns in\n"
+        "which the launchers were measured one after the other; what is left behind are\n"
         "processes / mounts / temporary files.\n"
     )
     shown = picture("parallel", "Time for each launch by the number of launches at a time")
