@@ -25,8 +25,8 @@ _OF_ERRNO = {
 _OF_WORDS = {
     "flock(a new memfd)": ("locks",),
     "can't start new thread": ("processes", "memory"),
-    "Failed to create thread": ("threads",),
-    "unsquashfs cannot be started: EAGAIN": ("threads",),
+    "Failed to create thread": ("threads", "stacks"),
+    "unsquashfs cannot be started: EAGAIN": ("threads", "memory"),
     "Unable to find libseccomp": ("processes", "memory", "descriptors"),
     "failed to map segment": ("memory",),
     "cannot allocate memory": ("memory",),
@@ -58,6 +58,7 @@ def _verdicts(resource: str, chain: tuple[Ancestor, ...]) -> Iterator[tuple[str,
     if resource == "threads":
         yield "MC0701", threads_used_up(chain)
         yield "MC0702", group_used_up()
+    if resource == "stacks":
         yield "MC0705", memory_used_up(chain, _THREADS)
     if resource == "memory":
         yield "MC0705", memory_used_up(chain)

@@ -5,7 +5,7 @@ go      ()                               the launcher's answer: carry on, your i
                                          after `exec`: a signal for me is one for you from now on
 failed  (call, arguments, errno, said)   a step was refused
 here    ()                               the sender blocks: it is the witness
-exec    ()                               execve(2) comes next, or the exit that a script asked for
+exec    ()                               execve(2) comes next, or the end: a signal ended a script
 
 End of file after `exec` means that the payload runs: the sockets are close-on-exec, and PID 1,
 which spawns it and executes nothing itself, closes its end when the child's execve(2) is done. End

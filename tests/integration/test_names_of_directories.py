@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ordinary_user import User
 from skipping import require
+from small_images import make_image
 
 NO_TMP = ("--no-mount", "tmp")  # where the tests' directories are
 
@@ -61,6 +63,20 @@ def test_a_name_of_the_system_is_the_images(inside: Callable[..., str]) -> None:
     require(Path("/lib").is_symlink(), "PLACE", "/lib is a directory of its own")
     said = inside("pwd; ls -d /lib/*; true", *NO_TMP, cwd=Path("/lib"), env={"PWD": "/lib"})
     assert said == "/usr/lib\n"
+
+
+def test_a_name_that_is_not_mounted_is_not_entered(
+    inside: Callable[..., str], place: Path, directory: Path, user: User
+) -> None:
+    """The image's own link of that name leads to another bind."""
+    link = place.parent / "link"
+    link.symlink_to(place)
+    own = make_image(directory / "own", user)
+    (own / str(link)[1:]).parent.mkdir(parents=True)
+    (own / str(link)[1:]).symlink_to("/other")
+    options = (*NO_TMP, "-B", f"{place.parent}:/other")
+    said = inside("pwd; cat file", *options, cwd=link, env={"PWD": str(link)}, image=own)
+    assert said == f"{place}\nhere\n"
 
 
 def test_what_was_asked_for_below_the_name_is_there(

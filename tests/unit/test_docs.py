@@ -55,9 +55,7 @@ def test_every_link_of_a_page_leads_to_a_file(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_option_that_a_page_gives_minictr_is_one(page: Path) -> None:
     known = {*flags_of("shell", own_name=True), *index(GLOBAL), *ALIASES, *COMMANDS_HAVE}
-    for words in re.findall(
-        r"^\s*(?:\S*/)?minictr [^#\n`|]*|`minictr [^`]*`", page.read_text(), re.M
-    ):
+    for words in TYPED.findall(page.read_text()):
         ours = words.partition(" -- ")[0]
         for option in re.findall(r"(?<=\s)--([a-z][a-z-]*)", ours):
             assert option in known, words

@@ -16,7 +16,8 @@ from minictr.image.refusals import printable
 _WITH_LINE = re.compile(r"(?:line )?([0-9]+): (.+)")
 
 # With less than this the shell itself may have failed: it opens descriptors above 9 for a script.
-_DESCRIPTORS, _CHILDREN = 32, 16
+_ENOUGH = {"RLIMIT_NOFILE": 32, "RLIMIT_AS": 256 << 20, "RLIMIT_DATA": 256 << 20}
+_CHILDREN = 16
 
 
 @cause(
@@ -113,9 +114,10 @@ def script_without_end(interview: Interview) -> Verdict:
 
 def _short(interview: Interview) -> Unknown | None:
     """What the shell may have been short of, of which it says so itself."""
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if limit != resource.RLIM_INFINITY and limit < _DESCRIPTORS:
-        return Unknown(f"RLIMIT_NOFILE is {limit}, which the shell may have reached")
+    for name, enough in _ENOUGH.items():
+        limit = resource.getrlimit(getattr(resource, name))[0]
+        if limit != resource.RLIM_INFINITY and limit < enough:
+            return Unknown(f"{name} is {limit}, which the shell may have reached")
     left = interview.once(startable, _CHILDREN)
     if left < _CHILDREN:
         return Unknown(

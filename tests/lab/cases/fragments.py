@@ -80,4 +80,15 @@ CASES = [
         near=f"{SCRIPT}; script 'A=$(id)\n'; ulimit -n 11; launch",
         instead="MC0000",
     ),
+    Case(
+        "MC0632",
+        name="memory",
+        status=3,
+        script=f"{SCRIPT}; script 'A=$(id)\nexit 3\n'; ulimit -v 300000; launch",
+        proof=(f"{ENDS}3",),
+        repaired=f"{SCRIPT}; script 'A=$(id)\nexit 3\n'; eval \"$USER_FIX\"",
+        # A shell that gets no memory for a value ends as well.
+        near=f"{SCRIPT}; script 'A=$(yes | head -c 90000000)\n'; ulimit -v 60000; launch",
+        instead="MC0000",
+    ),
 ]
