@@ -33,8 +33,7 @@ LAST = "minictr.cli.actions"
 # Imported by a launch that unpacked an image, did not find the filter, parsed a configuration file
 # or failed: not worth keeping.
 UNUSUAL = (
-    "minictr.image.cache", "minictr.runtime.profile", "minictr.runtime.shipped", "minictr.toml",
-    "minictr.diagnosis",
+    "minictr.image.cache", "minictr.runtime.new_filter", "minictr.toml", "minictr.diagnosis",
 )  # fmt: skip
 # What may have been imported before anybody looks.
 BEFORE = ("minictr", "minictr.modules", "minictr.start", "minictr.__main__")
@@ -140,20 +139,13 @@ class KeptModules:
             return
         if LAST not in sys.modules:  # a command line that was refused: no launch can run these
             return
+        found = tuple(self.found)  # what is imported here is none of them
         try:
-            kept = [*self.kept.values(), *self.added()]
-            write(self.path, marshal.dumps((self.form, kept), marshal.version))
+            from minictr.keep import keep
+
+            keep(self, found)
         except Exception:  # no cache yet, a full disk, a package that was replaced meanwhile: the
             return  # next launch tries again, and this one has its payload's status to tell
-
-    def added(self) -> "list[Kept]":
-        """What is to be kept of all that had to be searched for."""
-        every = LAST not in self.kept
-        added = []
-        for name in tuple(self.found):  # compiling finds compact.py
-            added.append(compiled(name, whole=every))
-            every = every and name != LAST
-        return added
 
 
 def form_of(here: posix.stat_result) -> "Form":
@@ -210,22 +202,6 @@ def spec_of(record: "Kept", loader: KeptModules) -> ModuleSpec:
     return spec
 
 
-def compiled(name: str, whole: bool) -> "Kept":
-    """What is to be kept of an imported module; `whole`: with its code as every launch runs it."""
-    from minictr.compact import compact
-
-    spec = sys.modules[name].__spec__
-    origin = str(spec.origin if spec else "")
-    status = posix.stat(origin)
-    code: CodeType | bytes = b""
-    if spec and not isinstance(spec.loader, ExtensionFileLoader):
-        with open(origin, "rb") as source:
-            code = compact(source.read(), origin, resolved=whole)
-        code = code if whole else marshal.dumps(code)
-    package = bool(spec and spec.submodule_search_locations is not None)
-    return name, package, origin, status.st_mtime_ns, status.st_size, code
-
-
 def read(path: str, form: "Form") -> "dict[str, Kept]":
     """What the file holds; nothing where it is not there, not ours alone, damaged or stale."""
     try:
@@ -257,28 +233,3 @@ def fresh(kept: "Kept") -> bool:
     """Whether the module's file is still the one that was compiled. Raises OSError."""
     status = posix.stat(kept[2])
     return (status.st_mtime_ns, status.st_size) == kept[3:5]
-
-
-def write(path: str, content: bytes) -> None:
-    """Write a file of the cache whole or not at all."""
-    directory = path.rpartition("/")[0]
-    status = posix.stat(directory.rpartition("/")[0])  # the cache itself is made by who fills it
-    if status.st_uid != posix.geteuid() or status.st_mode & 0o022:
-        return
-    try:
-        posix.mkdir(directory, 0o700)
-    except FileExistsError:
-        pass
-    temporary = f"{path}.{posix.getpid()}"
-    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
-    descriptor = posix.open(temporary, flags, 0o600)
-    complete = False
-    try:
-        if posix.write(descriptor, content) == len(content):
-            posix.fsync(descriptor)  # renamed before it is written it could be empty after a crash
-            posix.rename(temporary, path)
-            complete = True
-    finally:
-        posix.close(descriptor)
-        if not complete:
-            posix.unlink(temporary)

@@ -29,15 +29,16 @@ class Value:
         cls.fields += tuple(cls.__dict__.get("__annotations__", ()))
 
     def __init__(self, *values: Any, **named: Any) -> None:
-        if len(values) > len(self.fields):
-            raise TypeError(f"{type(self).__name__} has {len(self.fields)} fields")
-        record = self.__dict__
-        record.update(zip(self.fields, values))  # noqa: B905  a keyword costs more than the rest
+        fields, record = self.fields, self.__dict__
+        for name, value in zip(fields, values):  # noqa: B905  a keyword costs more than the rest
+            record[name] = value
         record.update(named)
-        if len(record) == len(self.fields):
-            return
-        for name in set(self.fields).difference(record):
-            record[name] = getattr(type(self), name)  # AttributeError names the missing field
+        if len(record) < len(fields):
+            for name in fields:
+                if name not in record:  # AttributeError names the missing field
+                    record[name] = getattr(type(self), name)
+        elif len(values) > len(fields):
+            raise TypeError(f"{type(self).__name__} has {len(fields)} fields")
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: {name} cannot be set")

@@ -9,28 +9,24 @@ from minictr.image.tree import kind_of
 from minictr.modules import cache_directory
 from minictr.refusal import Refusal
 from minictr.runtime import environment, seccomp
-from minictr.runtime.launch import Failure, dismiss, launch
+from minictr.runtime.launch import Failure, launch
 from minictr.runtime.places import home_of, name_of_directory, real
 from minictr.runtime.plan import make_plan
-from minictr.runtime.signals import catch_interrupts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minictr.cli.names import Name
-    from minictr.diagnosis.values import Diagnosis
     from minictr.host import Host
     from minictr.image.tree import Tree
     from minictr.request import Request
-    from minictr.runtime.launch import Exit, Plan
+    from minictr.runtime.launch import Plan
     from minictr.runtime.step import Step
 
 RUNSCRIPT = "/.singularity.d/runscript"
 TEST = "/.singularity.d/test"
-_NOT_FOUND = 127
-_CUT_SHORT = "MC0647"  # a file of the tree that has less than it says
-_UNREAD = (2, 5)  # ENOENT and EIO: what squashfuse answers for what it cannot read
-_BUILT_AGAIN = (127, 135, 137, 139)  # and 128 + SIGBUS, SIGKILL, SIGSEGV: death.py looks inside
 _ORDINARY = 125  # the largest exit status that no shell gives a meaning of its own
+# What a launch was made of. A process that ends need not free it, which takes 0.1 ms.
+_held: list[object] = []
 
 
 def main(request: Request) -> int:
@@ -48,19 +44,32 @@ def main(request: Request) -> int:
         return _refused(request, closed_since(error, (cache, real(cache))))
     if plan is None:
         return 0
+    _held.extend((request, host, tree, plan))
+    try:
+        return _launched(request, host, tree, plan)
+    finally:
+        if tree.served:  # until here the image can be looked at
+            from minictr.cli.first import let_go
+
+            if text := let_go(tree):
+                messages.warn(request, text)
+
+
+def _launched(request: Request, host: Host, tree: Tree, plan: Plan) -> int:
+    """Launch, and say what went wrong."""
     for note in plan.notes:
         messages.say(request, note, "verbose")
     killed = _killed(request)
     outcome = launch(plan, _trace if request.trace else None)
-    try:
-        if isinstance(outcome, Failure):
-            return _failed(request, host, plan, outcome, tree)
-        if outcome.status > _ORDINARY:
-            _explain(request, host, plan, outcome, killed, tree)
-        return outcome.status
-    finally:
-        if tree.served:  # until here the image can be looked at
-            _served(request, tree)
+    if isinstance(outcome, Failure):
+        from minictr.cli.outcome import failed
+
+        return failed(request, host, plan, outcome, tree)
+    if outcome.status > _ORDINARY:
+        from minictr.cli.outcome import ended
+
+        ended(request, host, plan, outcome, killed, tree)
+    return outcome.status
 
 
 def tree_of(request: Request, cache: str, behind: bool = True) -> Tree:
@@ -158,14 +167,6 @@ def _trace(phase: str, step: Step, moment: int) -> None:
     messages.write(f"{moment % 1_000_000_000:>9} µs  {phase:8} {step.verb()} {step.operands()}\n")
 
 
-def _served(request: Request, tree: Tree) -> None:
-    """End what served the image to this launch alone; what unpacks it behind may go on."""
-    from minictr.cli.first import let_go
-
-    if text := let_go(tree):
-        messages.warn(request, text)
-
-
 def _refused(request: Request, refusal: Refusal) -> int:
     from minictr.cli import reports
 
@@ -179,58 +180,3 @@ def _killed(request: Request) -> int:
     from minictr.diagnosis.probes.memory import oom_kills
 
     return oom_kills()
-
-
-def _explain(
-    request: Request, host: Host, plan: Plan, ended: Exit, killed: int, tree: Tree
-) -> None:
-    """Say what ended the command, where that is proved. It is the command's affair else."""
-    from minictr.cli import reports
-    from minictr.diagnosis.death import explain
-
-    if tree.served and ended.status in _BUILT_AGAIN:
-        from minictr.cli.first import served_again
-
-        with served_again(request, tree):
-            diagnosis = explain(ended, plan, host, request, killed)
-    else:
-        diagnosis = explain(ended, plan, host, request, killed)
-    absent = ended.status == _NOT_FOUND
-    if diagnosis and diagnosis.failure and (absent or diagnosis.code == _CUT_SHORT):
-        diagnosis = _of_the_image(request, plan, diagnosis.failure, tree, diagnosis, absent)
-    if diagnosis:
-        reports.death(request, diagnosis, ended.status)
-
-
-def _failed(request: Request, host: Host, plan: Plan, failure: Failure, tree: Tree) -> int:
-    """Interview the witness, report, let it go."""
-    from minictr.cli import reports
-    from minictr.diagnosis import diagnose
-
-    catch_interrupts()
-    try:
-        diagnosis = diagnose(failure, plan, host, request)
-        absent = failure.phase == "execute" and failure.errno in _UNREAD
-        diagnosis = _of_the_image(request, plan, failure, tree, diagnosis, absent)
-        return reports.failure(request, failure, diagnosis)
-    finally:
-        dismiss(failure)
-
-
-def _of_the_image(
-    request: Request, plan: Plan, failure: Failure, tree: Tree, found: Diagnosis, absent: bool
-) -> Diagnosis:
-    """The diagnosis; another where the image is served damaged, or its tree is not whole any more.
-
-    absent   whether it is about something that the image is said not to have
-    """
-    if tree.served and absent:
-        from minictr.cli.first import unless_damaged
-
-        return unless_damaged(request, found)
-    if tree.name:
-        from minictr.cli.lost import unless_lost
-        from minictr.diagnosis.again import again
-
-        return unless_lost(found, failure, plan, tree, again(request))
-    return found

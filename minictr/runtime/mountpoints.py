@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from minictr.image.tree import kind, may, resolve
-from minictr.refusal import Refusal
+from minictr.image.tree import kind, resolve
 from minictr.runtime.mounts import Bind, BindFile
 from minictr.runtime.places import Place, within
 from minictr.value import Value
@@ -89,7 +88,9 @@ def _look(
         return Spot(inside, kind(modes[found]) if inside != "/" else "directory")
     except OSError as error:
         if place.asked:
-            raise _unreachable(place.target, tree.root, error) from None
+            from minictr.runtime.unfit import unreachable
+
+            raise unreachable(place.target, tree.root, error) from None
         return Spot("", "", None, posix.strerror(error.errno or 0))
 
 
@@ -111,7 +112,9 @@ def _unfit(
     if spot.inside == "/":
         if not place.asked:
             return "the image has a symbolic link to its root there"
-        raise _leads_to_the_root(place.target)
+        from minictr.runtime.unfit import leads_to_the_root
+
+        raise leads_to_the_root(place.target)
     # Also where the image's own links lead there, as from /var/tmp to a bind on /tmp.
     if any(outer.asked and inside == spot.inside for outer, inside in mounted):
         return "an earlier bind is there"
@@ -123,16 +126,6 @@ def _unfit(
     return _unfit_for_image(place, spot, tree.root + spot.inside, writable)
 
 
-def _leads_to_the_root(target: str) -> Refusal:
-    from posixpath import normpath
-
-    cause = f"{target} leads to the root of the container, which cannot be a mount point"
-    if normpath(target).strip("/"):
-        fix = "Choose another target, or take the symbolic link out of the image."
-        return Refusal("MC0442", cause, f"the image's symbolic links lead from {target} to /", fix)
-    return Refusal("MC0442", cause, f"the .. in {target} lead to /", "Choose another target.")
-
-
 def _unfit_for_image(place: Place, spot: Spot, path: str, writable: bool) -> str:
     if spot.kind and spot.kind != place.kind and not place.asked:
         return f"the image has a {spot.kind} there"
@@ -140,35 +133,6 @@ def _unfit_for_image(place: Place, spot: Spot, path: str, writable: bool) -> str
         return ""
     if not place.asked:
         return "the writable image has no such path"
-    # A writable image is the user's own: nothing is made in it that the payload did not make.
-    from minictr.image.obstacles import can_be_made
-    from minictr.image.refusals import quoted
+    from minictr.runtime.unfit import not_there
 
-    fix = f"mkdir -p {quoted(path)}"
-    if place.kind == "file":
-        fix = f"mkdir -p {quoted(path.rpartition('/')[0])} && touch {quoted(path)}"
-    if not can_be_made(path):
-        fix = "Use --writable-tmpfs, or choose a target that the image has."
-    cause = f"{place.target} is not in the image, and --writable makes no mount points"
-    raise Refusal("MC0439", cause, f"{path} does not exist", fix)
-
-
-def _unreachable(target: str, root: str, error: OSError) -> Refusal:
-    """The image's own path to a mount point that was asked for cannot be followed."""
-    import errno
-
-    from minictr.image.refusals import quoted
-
-    codes = {errno.ELOOP: "MC0425", errno.ENAMETOOLONG: "MC0426", errno.EACCES: "MC0436"}
-    why = posix.strerror(error.errno or 0)
-    if error.errno == errno.ENAMETOOLONG:
-        why = "a name has 255 bytes at most, and a path 4095"
-    fix, where = "Choose another target.", str(error.filename or root + target)
-    if error.errno == errno.EACCES:
-        where = where.rpartition("/")[0]
-        if may(where, posix.X_OK):  # what refuses lies in it: FUSE
-            codes.clear()
-        elif posix.stat(where).st_uid == posix.geteuid():
-            fix = f"chmod u+x {quoted(where)}"
-    cause = f"{target} cannot be reached in the image: {why}"
-    return Refusal(codes.get(error.errno or 0, "MC0000"), cause, f"{where}: {why}", fix)
+    raise not_there(place, path)

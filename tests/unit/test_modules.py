@@ -32,7 +32,7 @@ class Package:
         (self.path / "minictr/cli").mkdir(parents=True)
         (self.path / "minictr/__init__.py").touch()
         (self.path / "minictr/cli/__init__.py").touch()
-        for name in ("modules.py", "compact.py"):
+        for name in ("modules.py", "keep.py", "compact.py"):
             real = Path(__file__).resolve().parents[2] / "minictr" / name
             (self.path / "minictr" / name).write_bytes(real.read_bytes())
         self.say("first")
@@ -86,7 +86,7 @@ def test_what_leans_on_a_module_imported_before_is_not_kept(package: Package) ->
 
 
 def test_a_package_that_is_replaced_meanwhile_does_not_end_the_launch(package: Package) -> None:
-    for replaced in ("compact.py", "cli/actions.py"):
+    for replaced in ("keep.py", "compact.py", "cli/actions.py"):
         program = PROGRAM.replace("kept.save()", "import os; os.unlink(sys.argv[3]); kept.save()")
         path = package.path / "minictr" / replaced
         text = path.read_bytes()
@@ -100,7 +100,7 @@ def test_a_package_that_is_replaced_meanwhile_does_not_end_the_launch(package: P
 def test_a_copy_by_hard_links_has_modules_of_its_own(package: Package, tmp_path: Path) -> None:
     (tmp_path / "copy").mkdir()
     copy = Package(tmp_path / "copy")
-    for name in ("modules.py", "compact.py"):
+    for name in ("modules.py", "keep.py", "compact.py"):
         (copy.path / "minictr" / name).unlink()
         (copy.path / "minictr" / name).hardlink_to(package.path / "minictr" / name)
     copy.cache = package.cache
@@ -161,7 +161,8 @@ def test_nothing_is_written_into_a_cache_that_others_can_write(package: Package)
 
 def test_what_compiles_is_not_kept(package: Package) -> None:
     package.run()
-    assert b"minictr/compact.py" not in package.file().read_bytes()
+    kept = package.file().read_bytes()
+    assert b"minictr/compact.py" not in kept and b"minictr/keep.py" not in kept
 
 
 def test_nothing_but_the_whole_file_is_left(package: Package) -> None:
