@@ -44,6 +44,7 @@ def make_package(directory: Path) -> Path:
         "start.py",
         "in_short.py",
         "modules.py",
+        "keep.py",
         "compact.py",
     ):
         shutil.copy(ROOT / "minictr" / name, directory / "minictr" / name)

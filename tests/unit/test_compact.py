@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "minictr"
 SOURCES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))
 
 # What compiles, or is loaded before there is anything kept.
-UNKEPT = ("start.py", "modules.py", "compact.py")
+UNKEPT = ("start.py", "modules.py", "keep.py", "compact.py")
 
 TEXT = b'''"""A module."""
 from __future__ import annotations
