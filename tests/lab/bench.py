@@ -154,6 +154,8 @@ def _report(stderr: str) -> dict[str, object]:
     lines = [line for line in stderr.splitlines() if line.startswith("{")]
     report = json.loads(lines[-1]) if lines else {}
     assert isinstance(report, dict)
+    if "verdict" in report:  # an answer of `minictr why`
+        report = report["diagnosis"] or {}
     if report:
         SCHEMA.validate(report)
     return report

@@ -85,7 +85,8 @@ def outcome(job: dict) -> dict:
 
 def report_of(ended: dict) -> dict:
     lines = [line for line in ended["stderr"].splitlines() if line.startswith("{")]
-    return json.loads(lines[-1]) if lines else {}
+    report = json.loads(lines[-1]) if lines else {}
+    return report["diagnosis"] or {} if "verdict" in report else report  # of `minictr why`
 
 
 def commands(report: dict, who: str) -> str:

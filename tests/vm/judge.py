@@ -60,7 +60,8 @@ def verdict(
 
 def code_of(ended: dict) -> str:
     """The code of the report; "" where there is none."""
-    found = re.findall(r'^\{"code": "(MC\d{4})"', ended["stderr"], re.M)
+    answer = r'"verdict": .*"diagnosis": \{'  # of `minictr why`
+    found = re.findall(rf'^\{{(?:{answer})?"code": "(MC\d{{4}})"', ended["stderr"], re.M)
     return found[-1] if found else ""
 
 

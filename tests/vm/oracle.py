@@ -22,10 +22,12 @@ TRACING = Path("/sys/kernel/tracing")
 # What the report calls a call -> the kernel's function for it.
 ENTRIES = {
     "clone": "__x64_sys_clone",
+    "unshare": "__x64_sys_unshare",
     "mount": "__x64_sys_mount",
     "mount_setattr": "__x64_sys_mount_setattr",
     "pivot_root": "__x64_sys_pivot_root",
     "umount2": "__x64_sys_umount",
+    "fsopen": "__x64_sys_fsopen",
     "sethostname": "__x64_sys_sethostname",
     "open": "do_sys_openat2",
     "write": "__x64_sys_write",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import posix
+import stat
+
 
 def bounded(capability: str) -> bool:
     """Whether the bounding set holds back a capability, "CAP_SETUID": PR_CAPBSET_READ(2const).
@@ -18,3 +21,13 @@ def noroot() -> bool:
     import _prctl
 
     return bool((_prctl.prctl(_prctl.PR_GET_SECUREBITS) or 0) & _prctl.SECBIT_NOROOT)
+
+
+def gives_privilege(path: str) -> bool:
+    """Whether execve(2) of the file gives one: a setuid or setgid bit, or file capabilities."""
+    try:
+        if posix.stat(path).st_mode & (stat.S_ISUID | stat.S_ISGID):
+            return True
+        return bool(posix.getxattr(path, "security.capability"))
+    except OSError:  # it is not at that path here, or has no such attribute
+        return False

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import posix
-import stat
-
+from minictr.diagnosis.probes.privileges import gives_privilege
 from minictr.diagnosis.watch.arguments import plain
 from minictr.diagnosis.watch.kinds import PROGRAMS
 from minictr.diagnosis.watch.record import Record
@@ -22,13 +20,4 @@ def weakened(record: Record, uid: int) -> tuple[str, ...]:
         end = record.ends.get(record.process(call.process))
         if call.name in PROGRAMS and not call.failed and (end is None or end.status):
             found.append(plain(call.arguments[0]))
-    return tuple(path for path in dict.fromkeys(found) if _privileged(path))
-
-
-def _privileged(path: str) -> bool:
-    try:
-        if posix.stat(path).st_mode & (stat.S_ISUID | stat.S_ISGID):
-            return True
-        return bool(posix.getxattr(path, "security.capability"))
-    except OSError:  # it is not at that path here, or has no such attribute
-        return False
+    return tuple(path for path in dict.fromkeys(found) if gives_privilege(path))

@@ -1,0 +1,89 @@
+"""Other programs that have no capability for what they do: `minictr why`."""
+
+from __future__ import annotations
+
+import shutil
+
+from lab.bench import Case
+
+WITHOUT_STRACE = "" if shutil.which("strace") else "strace is not installed"
+WHY = "minictr why --"
+IN_PYTHON = (
+    "python3 -c 'import ctypes, os, sys; libc = ctypes.CDLL(None, use_errno=True); "
+    'sys.exit(libc.mount(b"none", b"/mnt", b"tmpfs", 0, None) and '
+    '"mount: " + os.strerror(ctypes.get_errno()))\''
+)
+
+CASES = [
+    Case(
+        "MC0221",
+        proof=("unshare has no CAP_SYS_ADMIN", "CapEff 0000000000000000 lacks CAP_SYS_ADMIN"),
+        fix=("unshare --map-root-user --net true", "Run the command as root."),
+        repaired='eval "$USER_FIX"',
+        # It has every capability, and is refused all the same.
+        near=f"filtered --refuse unshare:net -- {WHY} unshare --map-root-user unshare --net true",
+        instead="MC0204",
+        status=1,
+        impossible=WITHOUT_STRACE,
+    ),
+    Case(
+        "MC0221",
+        name="mount",
+        script=f"{WHY} {IN_PYTHON}",
+        proof=("python3 has no CAP_SYS_ADMIN, which mount(2) takes",),
+        fix=("unshare --map-root-user --mount python3 -c",),
+        repaired='eval "$USER_FIX"',
+        # Root of a user namespace may mount, but not a file system of a disk.
+        near=f"{WHY} unshare --map-root-user --mount mount -t ext4 /dev/null /mnt",
+        instead="MC0000",
+        status=1,
+        impossible=WITHOUT_STRACE,
+    ),
+    Case(
+        "MC0221",
+        name="unmapped",
+        script=f"{WHY} unshare --user --mount {IN_PYTHON}",
+        proof=("python3 has no CAP_SYS_ADMIN, which mount(2) takes",),
+        fix=("unshare --map-root-user --mount --user --mount python3 -c",),
+        repaired='eval "$USER_FIX"',
+        near=f"{WHY} mount -t tmpfs none /mnt",  # setuid root, and refuses it by itself
+        instead="MC0000",
+        status=1,
+        impossible=WITHOUT_STRACE,
+    ),
+    Case(
+        "MC0221",
+        name="chroot",
+        script=f"{WHY} sh -c 'chroot / true'",
+        proof=("chroot has no CAP_SYS_CHROOT, which chroot(2) takes",),
+        fix=("unshare --map-root-user --mount sh -c 'chroot / true'",),
+        repaired='eval "$USER_FIX"',
+        near=f"{WHY} unshare --map-root-user chroot /nosuch true",
+        instead="MC0000",
+        status=125,
+        impossible=WITHOUT_STRACE,
+    ),
+    Case(
+        "MC0222",
+        proof=("mount has its capabilities in a user namespace of its own", "NS_GET_USERNS"),
+        fix=("unshare --mount --map-root-user mount -t tmpfs none",),
+        repaired='eval "$USER_FIX"',
+        # The mount namespace is its own, and the kernel refuses the file system.
+        near=f"{WHY} unshare --map-root-user --mount mount -t ext4 /dev/null /mnt",
+        instead="MC0000",
+        status=32,
+        impossible=WITHOUT_STRACE,
+    ),
+    Case(
+        "MC0222",
+        name="uts",
+        script=f"{WHY} unshare --map-root-user sh -c 'hostname other'",
+        proof=("hostname has its capabilities in a user namespace", "its UTS namespace"),
+        fix=("unshare --uts --map-root-user sh -c 'hostname other'",),
+        repaired='eval "$USER_FIX"',
+        near=f"filtered --refuse sethostname -- {WHY} unshare --uts -r hostname other",
+        instead="MC0407",
+        status=1,
+        impossible=WITHOUT_STRACE or ("" if shutil.which("hostname") else "there is no hostname"),
+    ),
+]
