@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Mapping
 
@@ -18,12 +19,15 @@ NULL = (
 def measure(commands: Mapping[str, Command], rounds: int) -> dict[str, list[float]]:
     """Run every command once a round, in turn; gives each one's times in milliseconds.
 
-    In turn, so that whatever else the machine does falls on all of them alike.
+    In turn, so that whatever else the machine does falls on all of them alike; and in another order
+    in each round, for what has just run leaves its pages in the processor's caches.
     """
     times: dict[str, list[float]] = {label: [] for label in commands}
+    order, dealer = list(commands), random.Random(rounds)  # the same orders in every run
     for _ in range(rounds):
-        for label, (argv, environ) in commands.items():
-            times[label].append(once(argv, environ))
+        dealer.shuffle(order)
+        for label in order:
+            times[label].append(once(*commands[label]))
     return times
 
 
