@@ -44,7 +44,8 @@ def verbs() -> set[str]:
     """The names of all steps."""
     for module in pkgutil.iter_modules(minictr.runtime.__path__, "minictr.runtime."):
         importlib.import_module(module.name)
-    return {step.__name__ for step in every_step(Step)} | {"chroot", "mount"}  # of other programs
+    others = {"chroot", "mount", "setns"}  # calls of other programs
+    return others | {step.__name__ for step in every_step(Step)}
 
 
 def every_step(kind: type[Step]) -> set[type[Step]]:

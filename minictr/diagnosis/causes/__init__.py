@@ -58,4 +58,5 @@ STOPPING = {
     # Calls of other programs, which no step of ours makes: `minictr why`.
     "chroot": "unprivileged",
     "mount": "unprivileged",
+    "setns": "unprivileged",
 }

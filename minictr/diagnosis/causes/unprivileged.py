@@ -12,10 +12,14 @@ from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
 from minictr.diagnosis.probes.children import ask
 from minictr.diagnosis.probes.privileges import gives_privilege
-from minictr.diagnosis.probes.user_namespaces import Inside, inside
+from minictr.diagnosis.probes.user_namespaces import Inside, inside, place_of
 from minictr.diagnosis.values import Excluded, Proof, Unknown, Verdict
 from minictr.host import read_fact
 from minictr.image.refusals import quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minictr.runtime.launch import Failure
 
 _CAPABILITIES = {"chroot": ("CAP_SYS_CHROOT", 18)}  # include/uapi/linux/capability.h
 _OTHERS = ("CAP_SYS_ADMIN", 21)
@@ -29,9 +33,11 @@ _FILE_SYSTEMS = {
     "proc": "--pid --fork", "sysfs": "--net", "mqueue": "--ipc", "cgroup": "--cgroup",
     "cgroup2": "--cgroup", "tmpfs": "", "ramfs": "", "devpts": "", "overlay": "", "fuse": "",
 }  # fmt: skip
+# What takes CAP_SYS_ADMIN to enter, as strace names it. A user namespace takes none in one's own.
+_ENTERED = tuple(f"CLONE_NEW{name}" for name in ("NS", "NET", "PID", "IPC", "UTS", "CGROUP"))
 _STOPS = (
     "CreateNamespaces", "SetHostname", "MountStaging", "Bind", "MountEmpty", "MountMinimalDev",
-    "MountOverlay", "MountProc", "PivotRoot", "mount", "chroot",
+    "MountOverlay", "MountProc", "PivotRoot", "mount", "chroot", "setns",
 )  # fmt: skip
 
 
@@ -42,27 +48,30 @@ _STOPS = (
     errnos=(errno.EPERM,),
 )
 def without_capability(interview: Interview) -> Verdict:
-    """To make namespaces other than a user namespace, to mount, to change the root or the host name
-    takes a capability, CAP_SYS_ADMIN mostly, over the user namespace that owns what is changed. An
-    ordinary user's program has none. In a user namespace of its own it has all of them: it has to
-    make that first, or in the same call.
+    """To make or enter namespaces other than user namespaces, to mount, to change the root or the
+    host name takes a capability, CAP_SYS_ADMIN mostly, over the user namespace that owns what is
+    changed. An ordinary user's program has none. In a user namespace of its own it has all of them:
+    it has to make that first, or in the same call.
 
     Reproduction (an ordinary user):
 
         minictr why -- unshare --net true
 
     Fix, user: run the command by unshare --map-root-user, where file systems are mounted with
-    --mount besides. Disks cannot be mounted so.
+    --mount besides; disks cannot be mounted so. To enter a namespace of a container, enter its user
+    namespace first: nsenter --user --preserve-credentials.
 
     Fix, administrator: run the command as root.
 
     Not the cause: a setting of the machine; the launcher's file mode, where it has no setuid bit.
 
     Sources: capabilities(7), CAP_SYS_ADMIN; unshare(2), EPERM; user_namespaces(7), "Capabilities";
-    kernel/nsproxy.c, unshare_nsproxy_namespaces; fs/namespace.c, may_mount.
+    setns(2), EPERM; kernel/nsproxy.c, unshare_nsproxy_namespaces; fs/namespace.c, may_mount.
     """
     failure = interview.failure
     if interview.request.action != "why" or "user" in interview.plan.enter[0].__dict__["kinds"]:
+        return None
+    if failure.call == "setns" and str(failure.arguments[-1]) not in _ENTERED:
         return None
     name, bit = _CAPABILITIES.get(failure.call, _OTHERS)
     held = _effective(failure.witness)
@@ -85,7 +94,7 @@ def without_capability(interview: Interview) -> Verdict:
 @cause(
     "MC0222",
     "the namespace that is to be changed belongs to another user namespace",
-    stops=tuple(verb for verb in _STOPS if verb not in ("CreateNamespaces", "chroot")),
+    stops=tuple(verb for verb in _STOPS if verb not in ("CreateNamespaces", "chroot", "setns")),
     errnos=(errno.EPERM,),
 )
 def others_namespace(interview: Interview) -> Verdict:
@@ -148,10 +157,13 @@ def _effective(pid: int) -> int | None:
 
 def _in_user_namespace(interview: Interview) -> str:
     """The command as root of a new user namespace; "" where that does not help."""
-    options = _options(interview.failure.call, interview.failure.arguments)
+    failure = interview.failure
+    if failure.call == "setns":
+        return _entered_first(failure, interview.request.command)
+    options = _options(failure.call, failure.arguments)
     if not options or not interview.once(_makes_user_namespaces):
         return ""
-    place, command = inside(interview.failure.witness), interview.request.command
+    place, command = inside(failure.witness), interview.request.command
     if command[0].rpartition("/")[2] == "unshare":
         return _line(command[0], *options, *command[1:])
     if place is None or place.chain:
@@ -160,6 +172,20 @@ def _in_user_namespace(interview: Interview) -> str:
             "execve(2) takes the capabilities."
         )
     return _line("unshare", *options, *command)
+
+
+def _entered_first(failure: Failure, command: tuple[str, ...]) -> str:
+    """The command, with the user namespace entered that the other namespace belongs to."""
+    descriptor = str(failure.arguments[0]).partition("<")[0]
+    place = place_of(f"/proc/{failure.witness}/fd/{descriptor}", "other")
+    if place is None or not place.chain:
+        return ""
+    options = ("--user", "--preserve-credentials")
+    if command[0].rpartition("/")[2] == "nsenter":
+        return _line(command[0], *options, *command[1:])
+    return (
+        "Have it enter the user namespace first that the other one belongs to: user_namespaces(7)."
+    )
 
 
 def _line(*words: str) -> str:

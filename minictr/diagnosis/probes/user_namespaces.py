@@ -49,8 +49,13 @@ def inside(pid: int, kind: str = "user") -> Inside | None:
     None where that is outside of the launcher's own, or must not be looked at: the kernel answers
     for namespaces inside of one's own alone (ioctl_nsfs(2), EPERM).
     """
+    return place_of(f"/proc/{pid}/ns/{kind}", kind)
+
+
+def place_of(path: str, kind: str) -> Inside | None:
+    """The same of a namespace that is opened by its path."""
     try:
-        namespace = posix.open(f"/proc/{pid}/ns/{kind}", posix.O_RDONLY | posix.O_CLOEXEC)
+        namespace = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:  # it has ended, or is somebody else's
         return None
     try:

@@ -64,6 +64,20 @@ CASES = [
         impossible=WITHOUT_STRACE,
     ),
     Case(
+        "MC0221",
+        name="setns",
+        prepare="unshare --map-root-user --net sleep 9 & trap 'kill $!' EXIT; sleep 0.3",
+        script=f"{WHY} nsenter -t $! --net true",
+        proof=("nsenter has no CAP_SYS_ADMIN, which setns(2) takes",),
+        fix=("nsenter --user --preserve-credentials -t ", " --net true"),
+        # Another process, with another number.
+        repaired='eval "$(echo "$USER_FIX" | sed "s/-t [0-9]*/-t $!/")"',
+        near=f"{WHY} nsenter -t $$ --user true",  # its own, which nobody may enter again
+        instead="MC0000",
+        status=1,
+        impossible=WITHOUT_STRACE,
+    ),
+    Case(
         "MC0222",
         proof=("mount has its capabilities in a user namespace of its own", "NS_GET_USERNS"),
         fix=("unshare --mount --map-root-user mount -t tmpfs none",),
