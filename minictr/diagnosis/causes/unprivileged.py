@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import posix
+import stat
 
 from minictr.diagnosis.catalogue import cause
 from minictr.diagnosis.interview import Interview
@@ -33,6 +34,7 @@ _FILE_SYSTEMS = {
     "proc": "--pid --fork", "sysfs": "--net", "mqueue": "--ipc", "cgroup": "--cgroup",
     "cgroup2": "--cgroup", "tmpfs": "", "ramfs": "", "devpts": "", "overlay": "", "fuse": "",
 }  # fmt: skip
+_FOR_USERS = {"user", "users", "owner", "group"}  # mount(8), of /etc/fstab
 # What takes CAP_SYS_ADMIN to enter, as strace names it. A user namespace takes none in one's own.
 _ENTERED = tuple(f"CLONE_NEW{name}" for name in ("NS", "NET", "PID", "IPC", "UTS", "CGROUP"))
 _STOPS = (
@@ -139,6 +141,60 @@ def others_namespace(interview: Interview) -> Verdict:
             f"{asked} gives user:[{_inode(owner)}]",
         ),
         fix_user=fix,
+    )
+
+
+@cause(
+    "MC0223",
+    "mount(8) mounts for an ordinary user only what /etc/fstab lets him",
+    stops=("Bind", "MountEmpty", "MountMinimalDev", "MountOverlay", "MountProc", "mount"),
+    errnos=(errno.EPERM,),
+)
+def not_in_fstab(interview: Interview) -> Verdict:
+    """mount(8) is setuid root, and asks by itself whether its caller may do what he wants: that is
+    what has a line in /etc/fstab with the option user, users, owner or group. Of all else it says
+    "must be superuser to use mount", and the kernel is not asked.
+
+    Reproduction (an ordinary user):
+
+        minictr why -- mount -t tmpfs none /mnt
+
+    Fix, user: run the command by unshare --map-root-user --mount. What it mounts is seen by what is
+    started in there. Disks cannot be mounted so.
+
+    Fix, administrator: give the file system a line in /etc/fstab with the option user.
+
+    Not the cause: who owns the mount point, and its mode.
+
+    Sources: mount(8), "Non-superuser mounts"; fstab(5); util-linux, libmount/src/context_mount.c,
+    evaluate_permissions.
+    """
+    failure = interview.failure
+    if interview.request.action != "why" or failure.call not in _MOUNTING:
+        return None
+    program = f"/proc/{failure.witness}/exe"
+    try:
+        path, status = posix.readlink(program), posix.stat(program)
+    except OSError:
+        return Unknown("the process that failed could not be held")
+    if path.rpartition("/")[2] != "mount" or status.st_uid or not status.st_mode & stat.S_ISUID:
+        return Excluded(f"{path} is no mount(8) that is setuid root")
+    if not posix.geteuid():
+        return Excluded("root may mount whatever he wants")
+    table = interview.fact("/etc/fstab")
+    lines = [line.split() for line in table.text.splitlines() if not line.startswith("#")]
+    if table.unreadable:
+        return Unknown("/etc/fstab cannot be read")
+    if any(len(line) > 3 and _FOR_USERS & set(line[3].split(",")) for line in lines):
+        return Excluded("/etc/fstab has a line that lets users mount")
+    return Proof(
+        "mount(8) mounts for an ordinary user what /etc/fstab lets him, which is nothing",
+        (
+            f"{path} is setuid root, mode {status.st_mode & 0o7777:04o}",
+            "no line of /etc/fstab has the option user, users, owner or group",
+        ),
+        fix_user=_in_user_namespace(interview),
+        fix_administrator="Give the file system a line in /etc/fstab with the option user.",
     )
 
 

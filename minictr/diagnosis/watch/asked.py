@@ -100,7 +100,7 @@ _ASKED: dict[str, tuple[Need, ...]] = {
     "MC0201": (user_wanted, unfiltered), "MC0202": _LIMITS, "MC0203": _CALLER, "MC0204": _LIMITS,
     "MC0205": _OURS, "MC0206": (user_wanted, *_OURS), "MC0207": _OURS,
     "MC0208": _CALLER, "MC0209": _CALLER, "MC0411": _CALLER, "MC0701": _OURS, "MC0702": _OURS,
-    "MC0221": (unfiltered,), "MC0222": (unfiltered,),
+    "MC0221": (unfiltered,), "MC0222": (unfiltered,), "MC0223": (in_our_user_namespace,),
     # The helpers are run by this process, or by one that stands where it does.
     "MC0301": (), "MC0302": (), "MC0303": (), "MC0304": (), "MC0305": (), "MC0306": (),
     "MC0307": (as_bound_as_we,), "MC0308": (), "MC0309": (), "MC0310": (),

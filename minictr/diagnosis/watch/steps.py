@@ -123,7 +123,7 @@ def _step(call: Call, filesystem: str) -> Step:
     if call.name == "open_tree":
         return Bind(path_of(call), "")
     if call.name in MOUNTS:
-        return _of_type(filesystem, "") or OtherStep(call.name)
+        return _of_type(filesystem, "") or OtherStep("mount")
     plain_steps: dict[str, Step] = {
         "pivot_root": PivotRoot(),
         "capset": DropCapabilities(),

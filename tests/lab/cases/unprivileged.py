@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from lab.bench import Case
+from lab.cases.common import AS_USER
 
 WITHOUT_STRACE = "" if shutil.which("strace") else "strace is not installed"
 WHY = "minictr why --"
+
+
+def fstab() -> str:
+    """What the machine's /etc/fstab says; "" where there is none."""
+    place = Path("/etc/fstab")
+    return place.read_text() if place.exists() else ""
+
+
+MINE = "echo 'none /mnt tmpfs noauto,user 0 0'"
+FSTAB = "a line of /etc/fstab may let users mount" if "user" in fstab() else ""
 IN_PYTHON = (
     "python3 -c 'import ctypes, os, sys; libc = ctypes.CDLL(None, use_errno=True); "
     'sys.exit(libc.mount(b"none", b"/mnt", b"tmpfs", 0, None) and '
@@ -47,7 +59,7 @@ CASES = [
         fix=("unshare --map-root-user --mount --user --mount python3 -c",),
         repaired='eval "$USER_FIX"',
         near=f"{WHY} mount -t tmpfs none /mnt",  # setuid root, and refuses it by itself
-        instead="MC0000",
+        instead="MC0223",
         status=1,
         impossible=WITHOUT_STRACE,
     ),
@@ -99,5 +111,31 @@ CASES = [
         instead="MC0407",
         status=1,
         impossible=WITHOUT_STRACE or ("" if shutil.which("hostname") else "there is no hostname"),
+    ),
+    Case(
+        "MC0223",
+        proof=("what /etc/fstab lets him", "mount is setuid root"),
+        fix=("unshare --map-root-user --mount mount -t tmpfs none /mnt",),
+        repaired='eval "$USER_FIX"',
+        # In a user namespace the same program is root's, and the kernel refuses it a disk.
+        near=f"{WHY} unshare --map-root-user --mount mount -t ext4 /dev/null /mnt",
+        instead="MC0000",
+        status=32,
+        impossible=WITHOUT_STRACE or FSTAB,
+    ),
+    Case(
+        "MC0223",
+        name="fstab",
+        prepare="private-etc; echo 'none /media tmpfs rw 0 0' >/etc/fstab",
+        as_root=True,
+        script=f"{AS_USER} {WHY} mount -t tmpfs none /mnt",
+        proof=("no line of /etc/fstab has the option user, users, owner or group",),
+        fix=("Give the file system a line in /etc/fstab with the option user.",),
+        repaired=f"{MINE} >>/etc/fstab; {AS_USER} {WHY} mount /mnt",
+        # Users may mount something, if not this: that mount(8) lets him nothing is not so.
+        near=f"{MINE} >>/etc/fstab; {AS_USER} {WHY} mount -t tmpfs none /media",
+        instead="MC0000",
+        status=32,
+        impossible=WITHOUT_STRACE,
     ),
 ]
