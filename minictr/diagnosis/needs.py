@@ -77,7 +77,8 @@ def _modules(host: Host) -> str:
 
 def _cgroup(host: Host) -> str:
     """The cgroups of this process that limit processes and memory."""
-    lines = [line.split(":", 2) for line in host.fact("/proc/self/cgroup").text.splitlines()]
+    text = host.fact("/proc/self/cgroup").text
+    lines = [line.split(":", 2) for line in text.split("\n")[:-1]]  # as in image/killed.py
     counted = {"pids", "memory", ""}  # "" is cgroup v2
     return ", ".join(
         f"{controllers or 'v2'}:{path}"

@@ -36,11 +36,12 @@ def stopped_by_fuse(path: str, directory: str, name: str, number: int) -> Refusa
 def _line(point: str) -> str:
     """The line of /proc/self/mountinfo of the FUSE mount on top at `point`; "" for none."""
     try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-            lines = file.read().splitlines()
+        # Newlines alone part the lines: a name may hold a form feed, or a carriage return.
+        with open("/proc/self/mountinfo", "rb") as file:
+            lines = os.fsdecode(file.read()).split("\n")
     except OSError:  # no /proc: nothing is known
         return ""
-    on = [line for line in lines if _plain(line.split(" ")[4]) == point]
+    on = [line for line in lines if line and _plain(line.split(" ")[4]) == point]
     return on[-1] if on and on[-1].partition(" - ")[2].startswith("fuse") else ""
 
 

@@ -58,7 +58,7 @@ def _limits() -> list[tuple[str, str]]:
 def _groups() -> list[tuple[str, str, str]]:
     """(directory, counter, limit) of the caller's group and of those above it."""
     found = []
-    for line in _read("/proc/self/cgroup").splitlines():
+    for line in _read("/proc/self/cgroup").split("\n")[:-1]:  # a group's name may hold \f or \r
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
             continue
@@ -72,7 +72,7 @@ def _groups() -> list[tuple[str, str, str]]:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
+        with open(path, "rb") as file:
+            return file.read().decode("utf-8", "surrogateescape")
     except OSError:  # not mounted there, or not in this version: nothing is shown
         return ""

@@ -108,7 +108,8 @@ def no_overlay(tree: Tree, host: Host) -> str:
     root = tree.root
     for character in "\\ \t\n":  # the kernel writes these in octal: fs/proc_namespace.c, mangle
         root = root.replace(character, f"\\{ord(character):03o}")
-    mounts = (line.split(" ")[4] for line in host.fact("/proc/self/mountinfo").text.splitlines())
+    lines = host.fact("/proc/self/mountinfo").text.split("\n")  # a form feed is of a name's own
+    mounts = (line.split(" ")[4] for line in lines if line)
     inner = next((path for path in mounts if path != root and below(path, root)), "")
     return f"{inner} is a mount inside the image" if inner else ""
 

@@ -143,3 +143,31 @@ def test_how_unsquashfs_ended_is_heard_where_the_caller_ignores_its_children(
     limited = f"ulimit -f 400; %s minictr exec --unpack now {sif} true"
     assert "[MC0412]" in script(limited % "").stderr
     assert "[MC0412]" in script(limited % DEAF).stderr
+
+
+# Characters at which str.splitlines() parts lines, and the kernel's tables do not.
+ODD = r"a\fb\rc\fd"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [("-B /usr:/nosuch", ""), ("-B /usr:/tmp/../nosuch", "[MC0430]")]
+)
+def test_a_mount_point_of_any_name_is_one_line(
+    script: Sh, image: Path, options: str, said: str
+) -> None:
+    launch = f"minictr exec {options} {image} true"
+    done = script(
+        f"unshare -Urm sh -c 'd=$(printf \"$PWD/{ODD}\"); mkdir \"$d\"\n"
+        f"mount -t tmpfs none \"$d\" && {launch}'"
+    )
+    assert said in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == (125 if said else 0), done.stderr
+
+
+def test_a_control_group_of_any_name_is_one_line(script: Sh, sif: Path) -> None:
+    launch = f"minictr exec --no-pid --unpack now {sif} echo ran"
+    done = script(
+        f"printf '0::/{ODD}\\377\\n' >group\n"
+        f"unshare -Urm sh -c 'mount --bind group /proc/$$/cgroup && exec {launch}'"
+    )
+    assert (done.stdout, done.stderr) == ("ran\n", "")

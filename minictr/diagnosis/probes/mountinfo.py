@@ -24,8 +24,8 @@ def mounts(pid: int | str = "self") -> tuple[Mount, ...]:
 
 
 def parsed(text: str) -> tuple[Mount, ...]:
-    """The lines of such a file."""
-    return tuple(_mount(line) for line in text.splitlines() if " - " in line)
+    """The lines of such a file, which newlines alone part: a name may hold a form feed as it is."""
+    return tuple(_mount(line) for line in text.split("\n") if line)
 
 
 def mount_of(path: str, table: tuple[Mount, ...]) -> Mount | None:

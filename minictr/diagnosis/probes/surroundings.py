@@ -30,7 +30,7 @@ def container_engine(host: Host) -> str:
 
 def systemd_unit(host: Host) -> str:
     """The service this process belongs to, "" for none: the last part of its cgroup."""
-    for line in host.fact("/proc/self/cgroup").text.splitlines():
+    for line in host.fact("/proc/self/cgroup").text.split("\n"):
         name = line.rpartition("/")[2]
         if name.endswith(".service") and not name.startswith("user@"):
             return name
