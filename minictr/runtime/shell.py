@@ -53,7 +53,9 @@ STAGES = {
     f"export PATH; unset {ASKED}PATH {ASKED}PREPEND_PATH {ASKED}APPEND_PATH",
 }
 # The shell's own, and no alias or function of a script's: unset is found before functions are.
-ECHO, EXPORT = (rf"\unset -f command; \command {name}" for name in ("echo", "export"))
+ECHO, EXPORT, PRINTF = (
+    rf"\unset -f command; \command {name}" for name in ("echo", "export", "printf")
+)
 
 
 def source(
@@ -147,8 +149,13 @@ def export(item: Injected) -> str:
     # Only a shell can tell whether the quotation ends: one that does not would take in all that
     # follows, and end the launch.
     whole = single_quoted(f"if false; then {assignment}; fi")
+    evaluated = f"eval {single_quoted(f'export {assignment}')}"
+    if "${" in value or "$((" in value:  # ${NAME?words} and 1/0 end the shell that expands them
+        inner = single_quoted(assignment)
+        evaluated = f'{name}=$(eval {inner}; {PRINTF} %s. "${name}")'
+        evaluated += f' && export {name}="${{{name}%.}}" || export {name}='
     return (
-        f"if (eval {whole}); then eval {single_quoted(f'export {assignment}')}; else\n"
+        f"if (eval {whole}); then {evaluated}; else\n"
         f"export {name}={single_quoted(value)}\n"
         f"{ECHO} 'the value of {name} is not evaluated' >&{STDERR}\nfi"
     )

@@ -216,6 +216,18 @@ def test_a_value_no_shell_can_read_is_passed_on_and_ends_nothing(
     assert "the value of A is not evaluated\n" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("value", ["${NOTSET?words}", "$((1/0))", "${NOTSET:?}"])
+def test_a_value_that_ends_the_shell_is_empty_and_ends_nothing(
+    tmp_path: Path, sh: str, value: str
+) -> None:
+    caller = {
+        "APPTAINERENV_A": value, "APPTAINERENV_B": "a${HOME}b\n", "APPTAINERENV_C": "$((6*7))",
+        "APPTAINERENV_D": '${HOME:+"d"} `echo e`',
+    }  # fmt: skip
+    result = evaluate(gathered_from(tmp_path, sh, caller=caller))
+    assert [result[name] for name in "ABCD"] == ["", "a/home/whob\n", "42", '"d" e']
+
+
 @pytest.mark.parametrize(
     ("text", "line"), [("A=`id`\nfi\n", "2"), ("A=1\nif :; then\n", "3"), ("(\n\n;\n", "3")]
 )
