@@ -7,6 +7,7 @@ starts keeps it open, and its end never comes.
 
 from __future__ import annotations
 
+import fcntl
 import posix
 import sys
 
@@ -209,7 +210,21 @@ def run(
 
 
 def memory_file(name: str) -> int:
-    """An anonymous file, closed on execve; memfd_create(2)."""
+    """An anonymous file, closed on execve; memfd_create(2).
+
+    Its number is above those that the shell is given: the one would be put in the other's place.
+    """
+    made = _memory_file(name)
+    try:
+        return fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, DUMP + 1)
+    except OSError as error:  # EINVAL: RLIMIT_NOFILE allows no such number
+        call = ("fcntl", (made, "F_DUPFD_CLOEXEC", DUMP + 1), error.errno or 0)
+        raise CallError(*call) from None
+    finally:
+        posix.close(made)
+
+
+def _memory_file(name: str) -> int:
     for flags in (MFD_CLOEXEC | MFD_NOEXEC_SEAL, MFD_CLOEXEC):
         try:
             return posix.memfd_create(name, flags)

@@ -112,3 +112,18 @@ def test_a_launch_with_closed_standard_descriptors(
 def test_standard_streams_are_separate_and_transparent(sh: Sh) -> None:
     done = sh("cat; echo error >&2", stdin="from\0outside\n")
     assert (done.stdout, done.stderr) == ("from\0outside\n", "error\n")
+
+
+@pytest.mark.parametrize("last", range(3, 11))
+def test_a_long_script_is_heard_whatever_the_caller_has_open(
+    run_as_user: Sh, apptainer: Path, image: Path, warm: Path, last: int
+) -> None:
+    """Descriptors 8 and 9 carry it to the shell, and what that answers."""
+    redirects = " ".join(f"{number}</dev/null" for number in range(3, last + 1))
+    line = 'long=$(head -c 70000 /dev/zero | tr "\\0" x); exec "$@" --env "A=$long" --env "B=$long"'
+    words = f"{line} --env 'C=$(echo y)' \"$image\" sh -c 'echo ${{#A}} $C' {redirects}"
+    done = run_as_user(
+        ["bash", "-c", words, "bash", apptainer, "exec"],
+        env={"MINICTR_CACHEDIR": str(warm), "image": str(image)},
+    )
+    assert (done.stdout, done.stderr) == ("70000 y\n", "")

@@ -157,10 +157,11 @@ def test_a_mount_point_of_any_name_is_one_line(
 ) -> None:
     launch = f"minictr exec {options} {image} true"
     done = script(
-        f"unshare -Urm sh -c 'd=$(printf \"$PWD/{ODD}\"); mkdir \"$d\"\n"
-        f"mount -t tmpfs none \"$d\" && {launch}'"
+        f'unshare -Urm sh -c \'d=$(printf "$PWD/{ODD}"); mkdir "$d"\n'
+        f'mount -t tmpfs none "$d" && {launch}\''
     )
-    assert said in done.stderr and "Traceback" not in done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
     assert done.returncode == (125 if said else 0), done.stderr
 
 

@@ -24,7 +24,7 @@ _USUAL = 1024  # the soft limit that Linux starts the first process with: INR_OP
     "MC0704",
     "minictr has as many descriptors open as RLIMIT_NOFILE allows",
     stops=OPENING,
-    errnos=(errno.EMFILE,),
+    errnos=(errno.EMFILE, errno.EINVAL),
 )
 def no_descriptor(interview: Interview) -> Verdict:
     """The limit on open files (`ulimit -n`) is so low, or the caller has left so many descriptors
@@ -42,8 +42,11 @@ def no_descriptor(interview: Interview) -> Verdict:
 
     Not the cause: fs.file-max, which gives ENFILE; files that other processes have open.
 
-    Sources: getrlimit(2), RLIMIT_NOFILE; open(2), EMFILE; fs/file.c, alloc_fd.
+    Sources: getrlimit(2), RLIMIT_NOFILE; open(2), EMFILE; fcntl(2), F_DUPFD, EINVAL; fs/file.c,
+    alloc_fd and f_dupfd.
     """
+    if interview.failure.errno == errno.EINVAL and interview.failure.call != "fcntl":
+        return None
     return descriptors_used_up(interview.once(ancestry), interview.failure.witness)
 
 

@@ -47,7 +47,6 @@ _STOPS = (
     "MC0221",
     "the program has no capability for a call that takes one",
     stops=_STOPS,
-    errnos=(errno.EPERM,),
 )
 def without_capability(interview: Interview) -> Verdict:
     """To make or enter namespaces other than user namespaces, to mount, to change the root or the
@@ -71,7 +70,7 @@ def without_capability(interview: Interview) -> Verdict:
     setns(2), EPERM; kernel/nsproxy.c, unshare_nsproxy_namespaces; fs/namespace.c, may_mount.
     """
     failure = interview.failure
-    if interview.request.action != "why" or "user" in interview.plan.enter[0].__dict__["kinds"]:
+    if not _asked(interview) or "user" in interview.plan.enter[0].__dict__["kinds"]:
         return None
     if failure.call == "setns" and str(failure.arguments[-1]) not in _ENTERED:
         return None
@@ -97,7 +96,6 @@ def without_capability(interview: Interview) -> Verdict:
     "MC0222",
     "the namespace that is to be changed belongs to another user namespace",
     stops=tuple(verb for verb in _STOPS if verb not in ("CreateNamespaces", "chroot", "setns")),
-    errnos=(errno.EPERM,),
 )
 def others_namespace(interview: Interview) -> Verdict:
     """A process that has made itself a user namespace has every capability over that, and over the
@@ -118,7 +116,7 @@ def others_namespace(interview: Interview) -> Verdict:
     fs/namespace.c, may_mount; fs/fsopen.c, fsopen; kernel/sys.c, sethostname.
     """
     failure = interview.failure
-    if interview.request.action != "why":
+    if not _asked(interview):
         return None
     kind, name, option = ("mnt", "mount", "--mount")
     if failure.call == "sethostname":
@@ -148,7 +146,6 @@ def others_namespace(interview: Interview) -> Verdict:
     "MC0223",
     "mount(8) mounts for an ordinary user only what /etc/fstab lets him",
     stops=("Bind", "MountEmpty", "MountMinimalDev", "MountOverlay", "MountProc", "mount"),
-    errnos=(errno.EPERM,),
 )
 def not_in_fstab(interview: Interview) -> Verdict:
     """mount(8) is setuid root, and asks by itself whether its caller may do what he wants: that is
@@ -170,7 +167,7 @@ def not_in_fstab(interview: Interview) -> Verdict:
     evaluate_permissions.
     """
     failure = interview.failure
-    if interview.request.action != "why" or failure.call not in _MOUNTING:
+    if not _asked(interview) or failure.call not in _MOUNTING:
         return None
     program = f"/proc/{failure.witness}/exe"
     try:
@@ -196,6 +193,11 @@ def not_in_fstab(interview: Interview) -> Verdict:
         fix_user=_in_user_namespace(interview),
         fix_administrator="Give the file system a line in /etc/fstab with the option user.",
     )
+
+
+def _asked(interview: Interview) -> bool:
+    """Whether it is about another program's call, and an errno that these causes have."""
+    return interview.request.action == "why" and interview.failure.errno == errno.EPERM
 
 
 def _inode(place: Inside) -> int:

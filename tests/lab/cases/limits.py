@@ -6,6 +6,7 @@ from lab.bench import Case, reproduction
 from lab.cases.common import AS_USER, BECOME, LAUNCH_AS_USER, MANY
 
 PLAIN = 'minictr exec "$IMAGE" true'
+EVALUATED = 'minictr exec --env-file "$DIRECTORY/variables" "$IMAGE" true'
 UNPACK = 'minictr exec "$SIF" true'
 STACKS = "ulimit -S -s 600000; ulimit -S -v 900000"
 FEW_IDS = """until [ ${!:-0} -gt 300 ]; do true & wait $!; done
@@ -130,6 +131,16 @@ CASES = [
         proof=("RLIMIT_NOFILE is 20",),
         repaired=f"""bash -c '{OPEN}; ulimit -S -n 20; eval "$USER_FIX"; {PLAIN}'""",
         near=f"bash -c '{OPEN}; ulimit -S -n 60; {PLAIN}'",
+    ),
+    # The image's shell is given the numbers 8 and 9.
+    Case(
+        "MC0704",
+        name="shell",
+        prepare="echo 'A=$(id)' >$DIRECTORY/variables",
+        script=f"sh -c 'ulimit -S -n 9; {EVALUATED}'",
+        proof=("RLIMIT_NOFILE is 9, and ",),
+        repaired=f"""sh -c 'ulimit -S -n 9; eval "$USER_FIX"; {EVALUATED}'""",
+        near=f"sh -c 'ulimit -S -n 24; {EVALUATED}'",
     ),
     Case(
         "MC0704",
