@@ -36,7 +36,10 @@ _FILE_SYSTEMS = {
 }  # fmt: skip
 _FOR_USERS = {"user", "users", "owner", "group"}  # mount(8), of /etc/fstab
 # What takes CAP_SYS_ADMIN to enter, as strace names it. A user namespace takes none in one's own.
-_ENTERED = tuple(f"CLONE_NEW{name}" for name in ("NS", "NET", "PID", "IPC", "UTS", "CGROUP"))
+_ENTERED = {
+    "CLONE_NEWNS": "mnt", "CLONE_NEWNET": "net", "CLONE_NEWPID": "pid", "CLONE_NEWIPC": "ipc",
+    "CLONE_NEWUTS": "uts", "CLONE_NEWCGROUP": "cgroup",
+}  # fmt: skip
 _STOPS = (
     "CreateNamespaces", "SetHostname", "MountStaging", "Bind", "MountEmpty", "MountMinimalDev",
     "MountOverlay", "MountProc", "PivotRoot", "mount", "chroot", "setns",
@@ -235,7 +238,12 @@ def _in_user_namespace(interview: Interview) -> str:
 def _entered_first(failure: Failure, command: tuple[str, ...]) -> str:
     """The command, with the user namespace entered that the other namespace belongs to."""
     descriptor = str(failure.arguments[0]).partition("<")[0]
-    place = place_of(f"/proc/{failure.witness}/fd/{descriptor}", "other")
+    kind = _ENTERED[str(failure.arguments[-1])]
+    whose = _process_of(failure.witness, descriptor)
+    if whose:
+        place = inside(whose, kind)
+    else:
+        place = place_of(f"/proc/{failure.witness}/fd/{descriptor}", kind)
     if place is None or not place.chain:
         return ""
     options = ("--user", "--preserve-credentials")
@@ -244,6 +252,14 @@ def _entered_first(failure: Failure, command: tuple[str, ...]) -> str:
     return (
         "Have it enter the user namespace first that the other one belongs to: user_namespaces(7)."
     )
+
+
+def _process_of(pid: int, descriptor: str) -> int:
+    """The process that a descriptor of another one stands for, pidfd_open(2); 0 for a file."""
+    for line in read_fact(f"/proc/{pid}/fdinfo/{descriptor}").text.splitlines():
+        if line.startswith("Pid:"):
+            return max(0, int(line.split()[1]))
+    return 0
 
 
 def _line(*words: str) -> str:
