@@ -138,7 +138,8 @@ class ChangeDirectory(Step):
     def _warn(self, directory: str) -> None:
         if not self.warning or directory == self.directories[0]:
             return
-        text = self.warning.replace("{}", directory).encode("utf-8", "surrogateescape")
+        before, _, after = self.warning.rpartition("{}")  # the first may be of a directory's name
+        text = f"{before}{directory}{after}".encode("utf-8", "surrogateescape")
         try:
             posix.write(2, text)
         except OSError:  # nobody hears a warning on a full or closed standard error
