@@ -164,7 +164,8 @@ def _look_for(tree: Tree, *absent: str) -> None:
 
 
 def _trace(phase: str, step: Step, moment: int) -> None:
-    messages.write(f"{moment % 1_000_000_000:>9} µs  {phase:8} {step.verb()} {step.operands()}\n")
+    what = messages.visible(f"{step.verb()} {step.operands()}")
+    messages.write(f"{moment % 1_000_000_000:>9} µs  {phase:8} {what}\n")
 
 
 def _refused(request: Request, refusal: Refusal) -> int:

@@ -7,7 +7,7 @@ import json
 import os
 import time
 
-from minictr.cli.messages import write
+from minictr.cli.messages import visible, write
 from minictr.cli.stale import remove_stale
 from minictr.image.cache import prepare, writing
 from minictr.image.failures import notes
@@ -93,7 +93,7 @@ def show(trees: list[Cached], as_json: bool) -> int:
     for tree in trees:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(tree.used))
         busy = "yes" if tree.busy else "no"
-        images = ", ".join(tree.images)
+        images = visible(", ".join(tree.images))
         held = f"{human(tree.size):>8}  {counted(tree):>7}"
         lines.append(f"{short(tree):{SHORT}}  {held}  {used}  {busy:6}  {images}".rstrip())
     write("".join(f"{line}\n" for line in lines), 1)
@@ -148,7 +148,9 @@ def check(trees: list[Cached]) -> int:
         first = list(itertools.islice(found, SHOWN))
         more = sum(1 for _ in found)
         shown = [f"{short(tree)}: {'differs' if first else 'unchanged'}"]
-        shown += [f"  {line}" for line in [*first, *([f"and {more} more"] if more else [])]]
+        shown += [
+            f"  {visible(line)}" for line in [*first, *([f"and {more} more"] if more else [])]
+        ]
         write("".join(f"{line}\n" for line in shown), 1)
         status = 1 if first else status
     return status

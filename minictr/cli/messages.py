@@ -27,11 +27,21 @@ LABELS = {
 
 
 def line(program: str, verbosity: int, level: str, text: str) -> str:
-    """One labelled line; "" where `verbosity` is too low for `level` (a key of LABELS)."""
+    """One labelled line; "" where `verbosity` is too low for `level` (a key of LABELS).
+
+    Names in it can be those that an image gave its files: no terminal is to obey them.
+    """
     own, drop_in, lowest = LABELS[level]
     if verbosity < lowest:
         return ""
+    if not text.isprintable():
+        text = visible(text)
     return (drop_in if program in DROP_IN_NAMES else own) + text + "\n"
+
+
+def visible(text: str) -> str:
+    """The text with what a terminal does not print, or obeys, as a Python literal has it."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def tell(program: str, verbosity: int, level: str, text: str) -> None:

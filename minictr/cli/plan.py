@@ -46,7 +46,7 @@ def as_text(plan: Plan, request: Request) -> str:
         for step in getattr(plan, phase):
             lines.append(f"  {step.verb():24}{step.operands()}".rstrip())
             lines.append(f"  {'':24}{step.calls}")
-    return "\n".join([*lines, ""])
+    return "\n".join([*map(messages.visible, lines), ""])
 
 
 def held(plan: Plan, request: Request, phase: str) -> tuple[str, str]:

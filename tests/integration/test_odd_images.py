@@ -227,3 +227,31 @@ def test_an_image_with_an_image_in_its_path_given_relatively(
     assert inside("echo ok", image=".", cwd=own) == "ok\n"
     (own.parent / "link").symlink_to("own")
     assert inside("echo ok", image=own.parent / "link") == "ok\n"
+
+
+HOSTILE = "\x1b]0;title\x07"  # xterm: names the window
+
+
+def test_no_name_of_an_image_is_obeyed_by_the_terminal(minictr: Sh, own: Path, user: User) -> None:
+    script = own / f".singularity.d/env/{HOSTILE}.sh"
+    script.parent.mkdir(parents=True)
+    script.write_text("X=$(id)\n")
+    (own / "bin/sh").unlink()
+    shutil.rmtree(own / "tmp")
+    (own / "tmp").symlink_to(f"/{HOSTILE}")
+    give(own, user)
+    for words in (("-v", "exec", "--trace"), ("plan",)):
+        done = minictr(*words, own, "true")
+        assert done.returncode == 0, done.stderr
+        assert "\\x1b]0;title" in done.stdout + done.stderr
+        assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_the_warning_of_a_directory_names_it_whatever_its_name(
+    minictr: Sh, image: Path, directory: Path, user: User
+) -> None:
+    place = directory / "a{}b"
+    place.mkdir()
+    give(place, user)
+    done = minictr("exec", "--no-home", "--no-mount", "tmp,cwd", image, "true", cwd=place)
+    assert f"the working directory {place} is not in the container: using /" in done.stderr
