@@ -14,7 +14,7 @@ HEAD = """# What a launch costs
 `bench/in-peers` beside the other launchers.*
 
 Absolute times are those of one machine; compare within a table alone. What a table shows was
-measured in turn, A B C A B C, and is the median unless it says otherwise;
+measured in turn, and is the median unless it says otherwise;
 [bench/README.md](../bench/README.md) says how each of these is done.
 """
 
