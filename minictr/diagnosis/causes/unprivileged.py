@@ -73,7 +73,10 @@ def without_capability(interview: Interview) -> Verdict:
     setns(2), EPERM; kernel/nsproxy.c, unshare_nsproxy_namespaces; fs/namespace.c, may_mount.
     """
     failure = interview.failure
-    if not _asked(interview) or "user" in interview.plan.enter[0].__dict__["kinds"]:
+    if not _asked(interview):
+        return None
+    kinds = interview.plan.enter[0].__dict__["kinds"]
+    if "user" in kinds or (failure.step.verb() == "CreateNamespaces" and not kinds):
         return None
     if failure.call == "setns" and str(failure.arguments[-1]) not in _ENTERED:
         return None
