@@ -128,7 +128,7 @@ def _unfit(
 
 def _unfit_for_image(place: Place, spot: Spot, path: str, writable: bool) -> str:
     if spot.kind and spot.kind != place.kind and not place.asked:
-        return f"the image has a {spot.kind} there"
+        return f"what the image has there is no {place.kind}"
     if spot.kind or not writable:
         return ""
     if not place.asked:

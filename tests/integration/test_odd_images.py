@@ -255,3 +255,14 @@ def test_the_warning_of_a_directory_names_it_whatever_its_name(
     give(place, user)
     done = minictr("exec", "--no-home", "--no-mount", "tmp,cwd", image, "true", cwd=place)
     assert f"the working directory {place} is not in the container: using /" in done.stderr
+
+
+def test_what_is_neither_file_nor_directory_is_left_as_it_is(
+    minictr: Sh, own: Path, user: User
+) -> None:
+    (own / "etc/hosts").unlink(missing_ok=True)
+    os.mkfifo(own / "etc/hosts")
+    give(own, user)
+    done = minictr("-v", "exec", own, "sh", "-c", "[ -p /etc/hosts ] && echo fifo")
+    assert done.stdout == "fifo\n", done.stderr
+    assert "/etc/hosts: left out, what the image has there is no file\n" in done.stderr
