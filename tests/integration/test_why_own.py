@@ -35,6 +35,8 @@ int main(void) {
         """perl -e 'system("lsb_x"); $! = 0; die "bad config\\n"'""",
         "sh -c 'chroot / true 2>/dev/null; echo usage >&2; exit 2'",
         "sh -c 'unshare -n true; test -e /nosuch'",
+        "sh -c 'unshare -n true; false'",
+        "bash -c 'if true; then unshare -n true; fi; exit 1'",
         "sh -c 'if unshare -n true 2>/dev/null; then :; fi; echo checking libfoo... no; exit 1'",
         f"filtered --refuse unshare -- {{why}} {IN_VAIN}{UNSHARE}os.kill(os.getpid(), 11)'",
         "filtered --refuse unshare -- {why} "
@@ -100,3 +102,20 @@ def test_what_the_kernel_refused_of_other_kinds_is_said(why: Why, command: str, 
     text = why(f"minictr why --diagnosis text -- {command}").stderr
     assert "not of namespaces, maps, mounts or exec: " in text
     assert "not refused by the kernel" not in text
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "unshare -n true || exit 1",
+        "unshare -n true || exit 1; false",
+        "set -e; unshare -n true; false",
+        "if ! unshare -n true; then exit 1; fi",
+        ": ; unshare -n true # ; false",
+    ],
+)
+def test_a_script_that_failed_of_the_refusal_before_its_last_command_is_explained(
+    why: Why, script: str
+) -> None:
+    answer = why(f"minictr why -- sh -c '{script}'")
+    assert (answer["verdict"], answer["code"]) == ("refused", "MC0221"), answer.stderr

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from minictr.diagnosis.watch.kinds import PROGRAMS, fails, looks, path_of, paths_of, works
+from minictr.diagnosis.watch.last_word import ends_by_itself
 from minictr.diagnosis.watch.programs import program_of
 from minictr.diagnosis.watch.record import FORKS, Call, Record
 from minictr.diagnosis.watch.said import (
@@ -159,6 +160,8 @@ class Ties:
     def _handed_on(self, pid: int, child: int, doubt: Doubt) -> bool:
         """Whether a process that said nothing more ended as its child did, and of that alone."""
         ends, over = self._record.ends, self._over(child, doubt)
+        if ends_by_itself(self._mine.get(pid, [])):
+            return False
         if pid in ends and child in ends and ends[pid].status != ends[child].status:
             return False
         if pid in ends and ends[pid].killed:
