@@ -66,7 +66,8 @@ def wider(kind: str, needed: int, chain: tuple[Ancestor, ...]) -> tuple[Ancestor
 def remedies(limit: Rlimit, needed: int, chain: tuple[Ancestor, ...]) -> tuple[str, str]:
     """(what the user can do, what the administrator can) to have the limit at `needed`.
 
-    A soft limit is the user's own, up to the hard one; that only root raises.
+    A soft limit is the user's own, up to the hard one; that only root raises. Where the process
+    that started this one has enough, this one got less on its way: nothing is for root to change.
     """
     _, _, option, name, unit = _KINDS[limit.kind]
     if limit.hard >= needed:
@@ -75,6 +76,8 @@ def remedies(limit: Rlimit, needed: int, chain: tuple[Ancestor, ...]) -> tuple[s
     free = wider(limit.kind, needed, chain)
     user = f"Start minictr from {free[0]}, whose limit is {shown(free[1])}." if free else ""
     parent = chain[1].pid if len(chain) > 1 else posix.getppid()
+    if free and free[0].pid == parent:
+        return user, ""
     lines = [f"prlimit --pid {parent} --{name}={shown(needed)}:{shown(needed)}"]
     lines += [f"Change this line, which sets it at each login: {line}." for line in _logins(name)]
     return user, "\n".join(lines)

@@ -153,7 +153,7 @@ CASES = [
     Case(
         "MC0704",
         name="hard",
-        script=f"sh -c 'ulimit -n 8; {UNPACK}'",
+        script=f"sh -c 'ulimit -n 8; {UNPACK}; exit $?'",
         proof=("RLIMIT_NOFILE is 8, and ", "8 (hard)"),
         fix=("Start minictr from ", "prlimit --pid ", " --nofile=1024:1024"),
         repaired=UNPACK,
