@@ -127,7 +127,8 @@ CASES = [
         "MC0223",
         name="fstab",
         # What users mount mount(8) writes down in /run/mount, which others read.
-        prepare="private-etc; mount -t tmpfs none /run; echo 'none /media tmpfs rw 0 0' >/etc/fstab",
+        prepare="private-etc; mount -t tmpfs none /run\n"
+        "echo 'none /media tmpfs rw 0 0' >/etc/fstab",
         as_root=True,
         script=f"{AS_USER} {WHY} mount -t tmpfs none /mnt",
         proof=("no line of /etc/fstab has the option user, users, owner or group",),
