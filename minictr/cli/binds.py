@@ -73,10 +73,6 @@ def checked(bind: Bind) -> Bind:
     if not bind.target.startswith("/"):
         raise wrong(f"the bind target {bind.target} is not an absolute path", _BIND, bind.target)
     target = absolute(bind.target, "")
-    if target == "/":
-        raise wrong(
-            f"{bind.source} cannot be bound over the container's /", "Choose another target."
-        )
     return bind if target == bind.target else bind.replace(target=target)
 
 
@@ -112,6 +108,20 @@ def mount_of(fields: list[str], text: str, cwd: str) -> Bind:
     if not source or not target:
         raise wrong("mounts must specify a source and a destination", _MOUNT, text)
     return checked(Bind(absolute(source, cwd), target, read_only))
+
+
+def without_root(binds: list[Bind], drop_in: bool) -> tuple[list[Bind], list[str]]:
+    """The binds that do not cover all of the container, and a warning for each other one.
+
+    apptainer passes over `-B /` in silence, and sites set BIND so. Raises Refusal where not
+    `drop_in`.
+    """
+    over = [f"{bind.source} cannot be bound over the container's /" for bind in binds
+            if bind.target == "/"]  # fmt: skip
+    if over and not drop_in:
+        raise wrong(over[0], "Choose another target.")
+    kept = [bind for bind in binds if bind.target != "/"] if over else binds
+    return kept, [f"{text}: it is left out" for text in over]
 
 
 def left_out(binds: list[Bind]) -> list[str]:

@@ -50,7 +50,7 @@ def compose(
     values = expanded(values)
     refuse_capabilities(values)
     request = Request(action, arguments[0], tuple(arguments[1:]), name.program).replace(
-        **files_of(values, notices),
+        **files_of(name, values, notices),
         **payload_of(values, action),
         **isolation_of(values, name),
         notices=tuple(notices),
@@ -59,10 +59,10 @@ def compose(
     return check(request)
 
 
-def files_of(values: Values, notices: Notices) -> dict[str, object]:
+def files_of(name: Name, values: Values, notices: Notices) -> dict[str, object]:
     """The fields that say which files are seen inside, and which can be written."""
     return {
-        "binds": binds_of(values, notices),
+        "binds": binds_of(values, notices, name.drop_in),
         "home": home_of(values),
         "no_home": truth(values, "no-home"),
         "contain": truth(values, "contain"),
@@ -177,16 +177,17 @@ def refuse_capabilities(values: Values) -> None:
             raise Refusal("request", cause, "", "Leave one of them out.")
 
 
-def binds_of(values: Values, notices: Notices) -> tuple[Bind, ...]:
+def binds_of(values: Values, notices: Notices, drop_in: bool) -> tuple[Bind, ...]:
     """--bind, then --mount, each in the order given."""
     if "bind" not in values and "mount" not in values:
         return ()
-    from minictr.cli.binds import left_out, read_binds, read_mounts
+    from minictr.cli.binds import left_out, read_binds, read_mounts, without_root
 
     cwd = working_directory()
     binds = [bind for text in list_of(values, "bind") for bind in read_binds(text, cwd)]
     binds += [bind for text in list_of(values, "mount") for bind in read_mounts(text, cwd)]
-    notices += [("warning", text) for text in left_out(binds)]
+    binds, over_root = without_root(binds, drop_in)
+    notices += [("warning", text) for text in (*over_root, *left_out(binds))]
     return tuple(binds)
 
 

@@ -84,6 +84,20 @@ def test_the_command_lines_of_clients(
         assert done.stdout == "ok\n", (line, done.stderr)
 
 
+@pytest.mark.parametrize("options", [["-B", "/"], ["--mount", "type=bind,src=/etc,dst=/."]])
+def test_a_bind_over_the_root_is_left_out_with_a_warning(
+    sh: Sh, apptainer: Path, options: list[str]
+) -> None:
+    """Sites set SINGULARITY_BIND=/ in their modules, and apptainer passes over it."""
+    done = sh("test -x /bin/busybox && echo ok", *options, program=apptainer)
+    assert (done.returncode, done.stdout) == (0, "ok\n")
+    warning = r"WARNING: (/|/etc) cannot be bound over the container's /: it is left out\n"
+    assert re.fullmatch(warning, done.stderr)
+    own = sh("true", *options)
+    assert own.returncode == 125
+    assert "[MC0445]" in own.stderr
+
+
 def give_directory(path: Path, user: User) -> None:
     path.mkdir()
     give(path, user)
