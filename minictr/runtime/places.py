@@ -53,7 +53,7 @@ def places(request: Request, host: Host, cache: str = "") -> list[Place]:
     A bind of the user's on the same mount point replaces what would be there by default.
     cache   the physical path of the cache, which no working directory may show
     """
-    if request.workdir:
+    if request.workdir and (request.contain or request.scratch):  # else nothing lies in it
         _look_at(request.workdir)
     asked = [_bound(bind, host) for bind in request.binds]
     asked += [_scratch(path, request) for path in request.scratch]

@@ -98,6 +98,14 @@ def test_a_bind_over_the_root_is_left_out_with_a_warning(
     assert "[MC0445]" in own.stderr
 
 
+def test_a_work_directory_that_nothing_lies_in_need_not_be_there(sh: Sh, apptainer: Path) -> None:
+    assert sh("echo ok", "-W", "/nosuch", program=apptainer).stdout == "ok\n"
+    for options in (["-c"], ["-S", "/scratch"]):
+        done = sh("echo ok", "-W", "/nosuch", *options, program=apptainer)
+        assert (done.returncode, done.stdout) == (255, "")
+        assert "[MC0443]" in done.stderr
+
+
 def give_directory(path: Path, user: User) -> None:
     path.mkdir()
     give(path, user)
