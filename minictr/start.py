@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Words of a command line for which the modules of a launch are loaded at once.
 LAUNCHES = frozenset(("run", "exec", "shell", "test", "run-singularity"))
 
-SIGINT = 2
+SIGINT, SIGKILL = 2, 9
 
 # An exception that nobody caught is our own mistake: the statuses of a launcher's failure.
 BUG = 125
@@ -57,6 +57,8 @@ def end(called_as: str, arguments: list[str]) -> None:
         flush()
         if modules:
             modules.save()
+        if status < 0:
+            status = end_by(-status)
     except BrokenPipeError:
         status = 128 + 13  # SIGPIPE: `minictr plan ... | head` ends as any other program does
     except KeyboardInterrupt:
@@ -80,6 +82,21 @@ def end_at_interrupt(now: bool = False) -> None:
         _signal.signal(SIGINT, _signal.SIG_DFL)
     if now or isinstance(getattr(sys, "last_value", None), KeyboardInterrupt):
         posix.kill(posix.getpid(), SIGINT)
+
+
+def end_by(number: int) -> int:
+    """End this process by that signal; gives the status of a shell for it, should it go on.
+
+    No second core file: core(5) has none of a process that is not dumpable.
+    """
+    from minictr.runtime.privileges import be_unreadable
+
+    be_unreadable()
+    if number != SIGKILL:
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {number})
+    posix.kill(posix.getpid(), number)
+    return 128 + number
 
 
 def kept_modules(environ: dict[str, str]) -> "KeptModules":

@@ -30,7 +30,10 @@ _held: list[object] = []
 
 
 def main(request: Request) -> int:
-    """Launch what was asked for. The payload's exit status, or that of a launcher's failure."""
+    """Launch what was asked for. The payload's exit status, or that of a launcher's failure.
+
+    Minus the signal that ended the payload, where it is to end this process, too.
+    """
     host = read_host()
     cache = cache_directory(dict(request.host_environment))
     try:
@@ -69,6 +72,8 @@ def _launched(request: Request, host: Host, tree: Tree, plan: Plan) -> int:
         from minictr.cli.outcome import ended
 
         ended(request, host, plan, outcome, killed, tree)
+        if outcome.code < 0 and not plan.init and names.named(request.program).ends_alike:
+            return outcome.code
     return outcome.status
 
 

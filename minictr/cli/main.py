@@ -50,7 +50,7 @@ def main(called_as: str, arguments: list[str], environ: dict[str, str]) -> int:
     called_as   last component of argv[0]
     arguments   what follows it
     environ     the caller's environment, undecodable bytes as surrogates
-    Gives the exit status: the payload's, or that of names.py.
+    Gives the exit status: the payload's, or that of names.py; minus a signal to end by.
     """
     name = named(called_as)
     if called_as == "run-singularity":

@@ -18,6 +18,8 @@ class Name(Value):
     usage_status       exit status of a command line that cannot be read
     failure_status     exit status of a launcher that fails
     not_executable_status, not_found_status   of a command that cannot be executed, or found
+    ends_alike         whether a signal that ended the command ends the launcher, too, where there
+                       is no PID 1 to turn it into an exit status
     """
 
     program: str
@@ -32,6 +34,7 @@ class Name(Value):
     failure_status: int
     not_executable_status: int
     not_found_status: int
+    ends_alike: bool
 
 
 MINICTR = Name(
@@ -47,10 +50,12 @@ MINICTR = Name(
     failure_status=125,
     not_executable_status=126,
     not_found_status=127,
+    ends_alike=False,
 )
 
 # What their clients rely on: MPI start-up inherits descriptors and shares the host's namespaces,
-# and workflow engines tell a failing launcher (255) from a failing job by the status.
+# workflow engines tell a failing launcher (255) from a failing job by the status, and schedulers
+# what was killed from what gave up: apptainer's own process becomes the command.
 APPTAINER = Name(
     program="apptainer",
     drop_in=True,
@@ -64,6 +69,7 @@ APPTAINER = Name(
     failure_status=255,
     not_executable_status=255,
     not_found_status=255,
+    ends_alike=True,
 )
 
 DROP_IN_NAMES = ("singularity", "apptainer", "run-singularity")

@@ -57,6 +57,18 @@ def test_signals_reach_the_payload_under_a_drop_in_name(
     assert process.wait(20) == 42
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGINT])
+def test_under_a_drop_in_name_the_launcher_ends_by_the_signal_that_ended_the_payload(
+    start: Start, apptainer: Path, directory: Path, number: int
+) -> None:
+    """As apptainer does, whose own process becomes the command; PID 1 has a status for it."""
+    script = f"ulimit -c unlimited; cd {directory}; kill -{int(number)} $$"
+    assert start(script, program=apptainer).wait(20) == -number
+    assert start(script, "--pid", program=apptainer).wait(20) == 128 + number
+    assert start(script, "--no-pid").wait(20) == 128 + number
+    assert start(f"exit {128 + number}", program=apptainer).wait(20) == 128 + number
+
+
 @pytest.mark.parametrize("options", [[], ["--no-pid"]])
 def test_a_signal_the_payload_does_not_expect_ends_it(start: Start, options: list[str]) -> None:
     process = start("echo up; exec sleep 1000", *options)
