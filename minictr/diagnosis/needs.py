@@ -78,7 +78,7 @@ def _modules(host: Host) -> str:
 def _cgroup(host: Host) -> str:
     """The cgroups of this process that limit processes and memory."""
     text = host.fact("/proc/self/cgroup").text
-    lines = [line.split(":", 2) for line in text.split("\n")[:-1]]  # as in image/killed.py
+    lines = [line.split(":", 2) for line in text.split("\n")[:-1]]  # a group's name may hold \f
     counted = {"pids", "memory", ""}  # "" is cgroup v2
     return ", ".join(
         f"{controllers or 'v2'}:{path}"

@@ -45,7 +45,7 @@ def events(group: Group, file: str, name: str) -> int:
 
 
 def _directories(controller: str) -> list[str]:
-    for line in read_fact("/proc/self/cgroup").text.split("\n")[:-1]:  # as in image/killed.py
+    for line in read_fact("/proc/self/cgroup").text.split("\n")[:-1]:  # a name may hold \f
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(",") or not controllers:
             for mount in mounts():

@@ -61,9 +61,8 @@ def _fixes(text: str, told: object, in_place: bool) -> list[str]:
         if NOT_OURS in line:
             rest = _COMMAND.sub("", line)
             line = f"{rest}." if rest and NOT_OURS not in rest and rest != line else ""
-        given = line.startswith(
-            ("unshare ", "nsenter ")
-        )  # and the command, with options of its own
+        # Behind these comes the command, with options of its own.
+        given = line.startswith(("unshare ", "nsenter "))
         if not line or (_OPTIONS.search(line) and not given) or (in_place and "image" in line):
             continue
         kept.append(
